@@ -1,0 +1,135 @@
+/**
+ * What must be durable, and nothing else.
+ *
+ * All transitions are pure functions elsewhere; a commit only writes their results. A batch of changes is written whole or not at all, under
+ * the epoch of the owner that computed it: an older epoch is refused, so a fenced owner cannot write. Events get their `seq` in the same
+ * transaction and are published by the caller after it.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { AgentSpec } from "../agent/AgentSpec.ts"
+import { DeadLetter } from "../reliability/DeadLetterQueue.ts"
+import { RuntimeEvent } from "../RuntimeEvent.ts"
+import { State, Task } from "../task/Task.ts"
+
+/** A process of ours, from before its spawn until it is known to be gone. */
+export const ProcessRecord = Schema.Struct({
+  /** Made before the spawn; the process carries it in `NOFX_RUN`. */
+  marker: Schema.String,
+  agentId: Schema.String,
+  attemptId: Schema.optionalKey(Schema.String),
+  /** Absent while it is only an intent. */
+  pid: Schema.optionalKey(Schema.Int),
+  /** The kernel's start time of the pid: tells a reused pid apart. */
+  startTime: Schema.optionalKey(Schema.String),
+  bootId: Schema.optionalKey(Schema.String),
+  at: Schema.Finite
+})
+export type ProcessRecord = typeof ProcessRecord.Type
+
+/** State of a pattern that outlives a restart: breakers, gates, budgets. Times in it are Unix milliseconds. */
+export const PatternRecord = Schema.Struct({
+  kind: Schema.Literals(["breaker", "gate", "retryBudget", "budget", "control"]),
+  key: Schema.String,
+  state: Schema.Unknown
+})
+export type PatternRecord = typeof PatternRecord.Type
+
+/** One `nofx run FILE`. */
+export const BatchRecord = Schema.Struct({
+  id: Schema.String,
+  /** Real path of the task file; empty for tasks that were added one by one. */
+  file: Schema.String,
+  /** SHA-256 of what was decoded from it. */
+  digest: Schema.String,
+  createdAt: Schema.Finite,
+  finishedAt: Schema.optionalKey(Schema.Finite)
+})
+export type BatchRecord = typeof BatchRecord.Type
+
+export const AgentRecord = Schema.Struct({ spec: AgentSpec, restarts: Schema.Int, at: Schema.Finite })
+export type AgentRecord = typeof AgentRecord.Type
+
+export type Change =
+  | { readonly _tag: "PutTask"; readonly task: Task }
+  | { readonly _tag: "PutDeadLetter"; readonly letter: DeadLetter }
+  /** Takes a dead letter out of the queue; the archive keeps it. */
+  | { readonly _tag: "ArchiveDeadLetter"; readonly letter: DeadLetter }
+  /** Deletes a dead letter from queue and archive. */
+  | { readonly _tag: "PurgeDeadLetter"; readonly id: string }
+  | { readonly _tag: "PutAgent"; readonly agent: AgentRecord }
+  | { readonly _tag: "DeleteAgent"; readonly agentId: string }
+  | { readonly _tag: "PutProcess"; readonly process: ProcessRecord }
+  | { readonly _tag: "DeleteProcess"; readonly marker: string }
+  | { readonly _tag: "PutPattern"; readonly pattern: PatternRecord }
+  | { readonly _tag: "DeletePattern"; readonly kind: PatternRecord["kind"]; readonly key: string }
+  | { readonly _tag: "PutBatch"; readonly batch: BatchRecord }
+  | { readonly _tag: "AppendEvent"; readonly event: RuntimeEvent }
+  /** Retention: drops ended tasks and events older than this, Unix time in milliseconds. */
+  | { readonly _tag: "Prune"; readonly before: number }
+
+/** A row that could not be decoded: kept apart, never dropped in silence. */
+export const Quarantined = Schema.Struct({ table: Schema.String, key: Schema.String, reason: Schema.String, body: Schema.String })
+export type Quarantined = typeof Quarantined.Type
+
+/** What the runtime needs to go on: everything that has not ended. */
+export interface Loaded {
+  readonly tasks: ReadonlyArray<Task>
+  readonly agents: ReadonlyArray<AgentRecord>
+  readonly processes: ReadonlyArray<ProcessRecord>
+  readonly patterns: ReadonlyArray<PatternRecord>
+  readonly batches: ReadonlyArray<BatchRecord>
+  readonly deadLetters: ReadonlyArray<DeadLetter>
+  readonly quarantined: ReadonlyArray<Quarantined>
+  /** The seq of the last event. */
+  readonly seq: number
+  /** The highest `order` of any task. */
+  readonly order: number
+}
+
+/** Nothing of the batch was written. */
+export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
+  operation: Schema.String,
+  /** `full`, `read-only`, `corrupt`, `io`. */
+  reason: Schema.Literals(["full", "read-only", "corrupt", "io"]),
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `The store could not ${this.operation} (${this.reason}): ${String(this.cause)}`
+  }
+}
+
+/** Another owner has taken over: this one may not write any more. */
+export class Fenced extends Schema.TaggedError<Fenced>()("Fenced", { epoch: Schema.Int, current: Schema.Int }) {
+  override get message(): string {
+    return `Another process owns this state directory now (epoch ${this.current}, ours was ${this.epoch})`
+  }
+}
+
+/** A page of a listing. */
+export interface Page {
+  /** Default 100. */
+  readonly limit?: number
+  /** Only entries after this cursor: the `order` (tasks) or `id` (dead letters) of the last one seen. */
+  readonly after?: string
+}
+
+export class Store extends Context.Service<Store, {
+  /** The epoch under which this process owns the state. */
+  readonly epoch: number
+  /**
+   * Writes a batch whole or not at all; returns the events of the batch with their `seq`.
+   *
+   * Fails with `Fenced` when `epoch` is older than the owner's, with `StoreUnavailable` when it cannot write.
+   */
+  readonly commit: (changes: ReadonlyArray<Change>, epoch: number) => Effect.Effect<ReadonlyArray<RuntimeEvent>, StoreUnavailable | Fenced>
+  readonly load: Effect.Effect<Loaded, StoreUnavailable>
+  /** One task with its whole history, ended ones too. */
+  readonly task: (key: string) => Effect.Effect<Task | undefined, StoreUnavailable>
+  readonly tasks: (query: Page & { readonly states?: ReadonlyArray<State>; readonly batch?: string; readonly id?: string }) => Effect.Effect<ReadonlyArray<Task>, StoreUnavailable>
+  readonly deadLetters: (query: Page & { readonly archived?: boolean }) => Effect.Effect<ReadonlyArray<DeadLetter>, StoreUnavailable>
+  /** Events after `seq`, oldest first. */
+  readonly events: (after: number, limit: number) => Effect.Effect<ReadonlyArray<RuntimeEvent>, StoreUnavailable>
+  readonly batches: (query: Page) => Effect.Effect<ReadonlyArray<BatchRecord>, StoreUnavailable>
+}>()("nofx/Store") {}
