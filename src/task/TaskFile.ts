@@ -12,12 +12,11 @@ import * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import { AgentSpec } from "../agent/AgentSpec.ts"
-import { nearest } from "./Suggestion.ts"
+import { report } from "./SchemaProblems.ts"
 import { TaskSpec } from "./Task.ts"
 import { check, expandedIds, type Known, kindCapability } from "./TaskFileCheck.ts"
-import { makeProblems, type Position, type Problems, quote, TaskFileInvalid, type ValuePath } from "./TaskFileInvalid.ts"
+import { makeProblems, type Position, type Problems, TaskFileInvalid, type ValuePath } from "./TaskFileInvalid.ts"
 import { type AgentEntry, Content } from "./TaskFileSchema.ts"
 import * as YamlSource from "./YamlSource.ts"
 
@@ -160,69 +159,8 @@ const decodeWith = <A>(
   problems: Problems
 ): Result.Result<A, Schema.SchemaError> => {
   const decoded = Schema.decodeUnknownResult(schema)(value, { errors: "all", onExcessProperty: "error" })
-  if (Result.isFailure(decoded)) report(decoded.failure.issue, value, path, source, problems)
+  if (Result.isFailure(decoded)) report(decoded.failure.issue, value, path, source.locateKey, problems)
   return decoded
-}
-
-const leafText = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const report = (issue: SchemaIssue.Issue, value: unknown, path: ValuePath, source: YamlSource.YamlSource, problems: Problems): void => {
-  switch (issue._tag) {
-    case "Pointer": {
-      const steps = issue.path.map((step) => (typeof step === "symbol" ? String(step) : step))
-      const inner = steps.reduce<unknown>((at, step) => fieldOf(at, String(step)), value)
-      return report(issue.issue, inner, [...path, ...steps], source, problems)
-    }
-    case "Encoding":
-      return report(issue.issue, value, path, source, problems)
-    case "Composite":
-      return issue.issues.forEach((inner) => report(inner, value, path, source, problems))
-    case "AnyOf": {
-      // One alternative that got further than the others is what was meant; without one, the alternatives are the expectation.
-      const deeper = issue.issues.filter((inner) => inner._tag === "Composite" || inner._tag === "Pointer")
-      const [only] = issue.issues.length === 1 ? issue.issues : deeper.length === 1 ? deeper : []
-      if (only !== undefined) return report(only, value, path, source, problems)
-      break
-    }
-    case "UnexpectedKey": {
-      const key = path.at(-1)
-      const fields = "propertySignatures" in issue.ast ? issue.ast.propertySignatures.map((signature) => String(signature.name)) : []
-      const near = nearest(String(key), fields)
-      const expected = near === undefined ? `one of ${fields.join(", ")}` : `a field that exists (did you mean ${quote(near)}?)`
-      return problems.add(path, () => ({ found: `the unknown field ${quote(key)}`, expected }), source.locateKey(path))
-    }
-  }
-  problems.add(path, () => ({ found: foundText(issue, value, path), expected: expectedText(issue) }))
-}
-
-const foundText = (issue: SchemaIssue.Issue, value: unknown, path: ValuePath): string => {
-  if (issue._tag === "MissingKey") return "nothing"
-  // A value of the environment may be a secret.
-  const secret = path.includes("env") && typeof value !== "object"
-  return secret ? `a ${typeof value}` : quote(value)
-}
-
-const expectedText = (issue: SchemaIssue.Issue): string => {
-  if (issue._tag === "MissingKey") return "this field"
-  const texts = leafText(issue).issues.map(({ message }) => {
-    const parts = message.replace(/^Expected /, "").split(" | ")
-    return parts
-      .filter((part) => part !== "undefined")
-      .map((part) => words[part] ?? part)
-      .join(" | ")
-  })
-  return [...new Set(texts)].join(" or ")
-}
-
-/** Types in the words of the file's author. */
-const words: Readonly<Record<string, string>> = {
-  "a valid Duration string": 'a duration like "90 seconds" or "30 minutes"',
-
-  string: "text",
-  object: "a map",
-  array: "a list",
-  number: "a number",
-  boolean: "true or false"
 }
 
 /** One agent for each of an entry's ids, absolute directories, and what the machine must have. */

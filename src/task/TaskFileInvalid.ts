@@ -22,7 +22,7 @@ export const Problem = Schema.Struct({
   column: Schema.optionalKey(Schema.Int),
   /** Place in the content, e.g. `tasks[3].dependsOn[0]`; empty for the file as a whole. */
   path: Schema.String,
-  /** What is there. Values of `env` are never shown. */
+  /** What is there. Values that may be secrets are never shown. */
   found: Schema.String,
   /** What should be there, with a suggestion where there is a near one. */
   expected: Schema.String
@@ -56,6 +56,10 @@ export const formatPath = (path: ValuePath): string =>
     if (!/^[\p{L}$_][\p{L}\p{N}$_-]*$/u.test(key)) return `${text}[${quote(key)}]`
     return text === "" ? key : `${text}.${key}`
   }, "")
+
+/** May the value at the path be a secret, which no message shows? */
+export const isSecret = (path: ValuePath): boolean =>
+  path.some((key) => typeof key === "string" && /^env$|password|secret|api.?key|url/i.test(key))
 
 /** A word or value as it is quoted in a message: one line, bounded. */
 export const quote = (value: unknown): string => {

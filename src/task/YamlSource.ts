@@ -6,7 +6,7 @@
  */
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, type ParsedNode, parseDocument } from "yaml"
 import type { Position, Problems, ValuePath } from "./TaskFileInvalid.ts"
-import { quote } from "./TaskFileInvalid.ts"
+import { isSecret, quote } from "./TaskFileInvalid.ts"
 
 /** Nesting beyond this is refused; no task file comes near it. */
 const maxDepth = 64
@@ -124,7 +124,9 @@ class Reader {
     if (typeof value !== "number")
       return this.refuse(path, "a value of a special YAML type", "text, a number, true, false, null, a list or a map")
     const exact = Number.isFinite(value) && (Number.isSafeInteger(value) || !/^[-+]?\d+$/.test(source ?? ""))
-    return exact ? value : this.refuse(path, source ?? String(value), "a number that can be kept exactly (put it in quotes)")
+    return exact
+      ? value
+      : this.refuse(path, isSecret(path) ? "a number" : (source ?? String(value)), "a number that can be kept exactly (put it in quotes)")
   }
 
   refuse(path: ValuePath, found: string, expected: string): null {

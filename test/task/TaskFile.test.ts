@@ -266,7 +266,7 @@ describe("TaskFile", () => {
 
   it("C25 values of an agent's environment appear in no message", () => {
     const { message } = problemsOf(
-      "agents: [{id: a, driver: command, command: [x], env: {KEY: 8273645, OTHER: [sesame]}}]\ntasks: [{id: t}]\n"
+      "agents: [{id: a, driver: command, command: [x], env: {KEY: 8273645, LONG: 82736451234567890123, OTHER: [sesame]}}]\ntasks: [{id: t}]\n"
     )
     assert.notMatch(message, /8273645|sesame/)
     assert.include(message, "agents[0].env.KEY: found a number, expected text")

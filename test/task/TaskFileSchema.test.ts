@@ -13,7 +13,7 @@ interface Node {
 const schema: Node = JSON.parse(schemaText())
 
 describe("TaskFileSchema", () => {
-  it("C58 the published JSON Schema is the one of the code (else: node test/task/writeTaskFileSchema.ts)", () => {
+  it("C58 the published JSON Schema is the one of the code (else: node scripts/task-file-schema.ts)", () => {
     assert.strictEqual(readFileSync(schemaFile, "utf8"), schemaText())
   })
 

@@ -1,5 +1,0 @@
-/** Writes the published JSON Schema of the task file anew: `node test/task/writeTaskFileSchema.ts`. */
-import { writeFileSync } from "node:fs"
-import { schemaFile, schemaText } from "../../src/task/TaskFileSchema.ts"
-
-writeFileSync(schemaFile, schemaText())
