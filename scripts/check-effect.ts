@@ -14,7 +14,7 @@ if (existsSync(checker)) {
   })
   if (run.error !== undefined) throw run.error
   process.exitCode = run.status ?? 1
-} else if (process.env["CI"] !== undefined) {
+} else if (process.env.CI !== undefined) {
   console.error(`Effect diagnostics cannot run: ${checker} is not installed.`)
   process.exitCode = 1
 } else {
