@@ -50,7 +50,7 @@ const foundText = (issue: SchemaIssue.Issue, value: unknown, path: ValuePath): s
 const expectedText = (issue: SchemaIssue.Issue): string => {
   if (issue._tag === "MissingKey") return "this field"
   const texts = leafText(issue).issues.map(({ message }) => {
-    const parts = message.replace(/^Expected /, "").split(" | ")
+    const parts = message.replace(/^expected /i, "").split(" | ")
     return parts
       .filter((part) => part !== "undefined")
       .map((part) => words[part] ?? part)
