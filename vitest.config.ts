@@ -1,10 +1,26 @@
 import { defineConfig } from "vitest/config"
 
+/** `.ci/run` adds up what the suites write here. */
+const report = process.env.NOFX_TEST_REPORT
+
+/** Suites that are slower or need more than the sources; each is a script of its own in package.json. */
+const others = { package: ["test/package/**/*.test.ts"] }
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/e2e/**", "test/agents/**", "test/vscode/**"],
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // Only a bound: tests wait for conditions. Real processes on a busy machine need more than the default of five seconds.
-    testTimeout: 30_000
+    testTimeout: 30_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "main",
+          include: ["test/**/*.test.ts"],
+          exclude: [...Object.values(others).flat(), "test/e2e/**", "test/agents/**", "test/vscode/**"]
+        }
+      },
+      { extends: true, test: { name: "package", include: others.package, testTimeout: 300_000, hookTimeout: 300_000 } }
+    ]
   }
 })
