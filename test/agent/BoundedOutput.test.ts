@@ -1,0 +1,57 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { readFileSync, statSync } from "node:fs"
+import { join } from "node:path"
+import * as BoundedOutput from "../../src/agent/BoundedOutput.ts"
+import { directory } from "../support/processes/Scenario.ts"
+
+const small = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
+
+describe("BoundedOutput", () => {
+  it.effect.prop(
+    "keeps the beginning and the end of any output, and says how much is missing",
+    [Schema.Array(small(30)), small(25), small(12)],
+    ([sizes, maxBytes, tailBytes]) =>
+      Effect.gen(function* () {
+        const file = join(yield* directory, "out")
+        const output = BoundedOutput.make({ file, maxBytes, tailBytes })
+        let whole = ""
+        for (const size of sizes) {
+          const chunk = Array.from({ length: size }, (_, index) => String.fromCharCode(97 + ((whole.length + index) % 26))).join("")
+          output.write(Buffer.from(chunk))
+          whole += chunk
+        }
+        assert.strictEqual(output.tail(), whole.slice(Math.max(0, whole.length - tailBytes)))
+        assert.strictEqual(output.bytes(), whole.length)
+        output.close()
+        const head = Math.ceil(maxBytes / 2)
+        const expected =
+          whole.length <= maxBytes
+            ? whole
+            : `${whole.slice(0, head)}\n[${whole.length - maxBytes} bytes left out]\n${whole.slice(whole.length - (maxBytes - head))}`
+        assert.strictEqual(readFileSync(file, "utf8"), expected)
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 150 } }
+  )
+
+  it.effect("leaves out a character that was cut at the beginning of the tail", () =>
+    Effect.sync(() => {
+      const output = BoundedOutput.make({ maxBytes: 100, tailBytes: 5 })
+      output.write(Buffer.from("ä€€b"))
+      assert.strictEqual(output.tail(), "€b")
+    })
+  )
+
+  it.effect("makes files that only their owner can read, and goes on without them when they cannot be written", () =>
+    Effect.gen(function* () {
+      const file = join(yield* directory, "out")
+      const output = BoundedOutput.make({ file, maxBytes: 100, tailBytes: 100 })
+      assert.strictEqual(statSync(file).mode & 0o777, 0o600)
+      output.close()
+      output.write(Buffer.from("after"))
+      assert.strictEqual(output.tail(), "after")
+      assert.strictEqual(readFileSync(file, "utf8"), "")
+      assert.throws(() => BoundedOutput.make({ file: join(file, "below"), maxBytes: 1, tailBytes: 1 }))
+    }).pipe(Effect.scoped)
+  )
+})
