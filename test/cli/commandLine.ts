@@ -1,0 +1,34 @@
+/** Runs the command line inside of the test, with its own environment, and gathers what it prints. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { ConfigProvider, Effect } from "effect"
+import { TestConsole } from "effect/testing"
+import { run } from "../../src/cli/Cli.ts"
+import { exitCodeOf, lastWords } from "../../src/cli/exitCodes.ts"
+import type { Subcommand } from "../../src/cli/subcommands.ts"
+
+export interface Printed {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** `env` is all there is of the environment. */
+export const nofx = (
+  args: ReadonlyArray<string>,
+  options: { readonly env?: Record<string, string>; readonly subcommands?: ReadonlyArray<Subcommand> } = {}
+) =>
+  Effect.gen(function* () {
+    const exit = yield* Effect.exit(run(args, options.subcommands))
+    const out = yield* TestConsole.logLines
+    const err = yield* TestConsole.errorLines
+    const words = lastWords(exit, false)
+    return {
+      code: exitCodeOf(exit),
+      out: out.join("\n"),
+      err: [...err, ...(words === undefined ? [] : [words])].join("\n")
+    } satisfies Printed
+  }).pipe(
+    Effect.provide([NodeServices.layer, ConfigProvider.layer(ConfigProvider.fromEnvRecord(options.env ?? {})), TestConsole.layer], {
+      local: true
+    })
+  )
