@@ -66,12 +66,34 @@ export type Change =
   | { readonly _tag: "DeletePattern"; readonly kind: PatternRecord["kind"]; readonly key: string }
   | { readonly _tag: "PutBatch"; readonly batch: BatchRecord }
   | { readonly _tag: "AppendEvent"; readonly event: RuntimeEvent }
-  /** Retention: drops ended tasks and events older than this, Unix time in milliseconds. */
+  /**
+   * Retention: drops what ended before this Unix time in milliseconds: events, tasks, finished batches without tasks, damage reports. An
+   * unfinished batch keeps its tasks.
+   */
   | { readonly _tag: "Prune"; readonly before: number }
 
 /** A row that could not be decoded: kept apart, never dropped in silence. */
 export const Quarantined = Schema.Struct({ table: Schema.String, key: Schema.String, reason: Schema.String, body: Schema.String })
 export type Quarantined = typeof Quarantined.Type
+
+/** What was found when a damaged database was opened. A store that was recovered is never reported as clean. */
+export const DamageReport = Schema.Struct({
+  /** Unix time in milliseconds. */
+  at: Schema.Finite,
+  /** What was wrong, one sentence each. */
+  found: Schema.Array(Schema.String),
+  /** The damaged files as they were, kept beside the database. */
+  kept: Schema.Array(Schema.String),
+  tables: Schema.Array(
+    Schema.Struct({
+      table: Schema.String,
+      recovered: Schema.Int,
+      /** Rows that were known to be there and could not be read; absent where they could not be counted. */
+      lost: Schema.optionalKey(Schema.Int)
+    })
+  )
+})
+export type DamageReport = typeof DamageReport.Type
 
 /** What the runtime needs to go on: everything that has not ended. */
 export interface Loaded {
@@ -79,9 +101,13 @@ export interface Loaded {
   readonly agents: ReadonlyArray<AgentRecord>
   readonly processes: ReadonlyArray<ProcessRecord>
   readonly patterns: ReadonlyArray<PatternRecord>
+  /** Those that are not finished. */
   readonly batches: ReadonlyArray<BatchRecord>
+  /** Those that are not in the archive. */
   readonly deadLetters: ReadonlyArray<DeadLetter>
   readonly quarantined: ReadonlyArray<Quarantined>
+  /** What earlier starts found damaged, oldest first; kept until retention drops it. */
+  readonly damage: ReadonlyArray<DamageReport>
   /** The seq of the last event. */
   readonly seq: number
   /** The highest `order` of any task. */
@@ -107,29 +133,46 @@ export class Fenced extends Schema.TaggedError<Fenced>()("Fenced", { epoch: Sche
   }
 }
 
+/** Entries of a page when nothing else is said. */
+export const defaultLimit = 100
+
 /** A page of a listing. */
 export interface Page {
   /** Default 100. */
   readonly limit?: number
-  /** Only entries after this cursor: the `order` (tasks) or `id` (dead letters) of the last one seen. */
+  /** Only entries after this cursor: the `order` (tasks) or `id` (dead letters, batches) of the last one seen. */
   readonly after?: string
 }
 
-export class Store extends Context.Service<Store, {
-  /** The epoch under which this process owns the state. */
-  readonly epoch: number
-  /**
-   * Writes a batch whole or not at all; returns the events of the batch with their `seq`.
-   *
-   * Fails with `Fenced` when `epoch` is older than the owner's, with `StoreUnavailable` when it cannot write.
-   */
-  readonly commit: (changes: ReadonlyArray<Change>, epoch: number) => Effect.Effect<ReadonlyArray<RuntimeEvent>, StoreUnavailable | Fenced>
-  readonly load: Effect.Effect<Loaded, StoreUnavailable>
-  /** One task with its whole history, ended ones too. */
-  readonly task: (key: string) => Effect.Effect<Task | undefined, StoreUnavailable>
-  readonly tasks: (query: Page & { readonly states?: ReadonlyArray<State>; readonly batch?: string; readonly id?: string }) => Effect.Effect<ReadonlyArray<Task>, StoreUnavailable>
-  readonly deadLetters: (query: Page & { readonly archived?: boolean }) => Effect.Effect<ReadonlyArray<DeadLetter>, StoreUnavailable>
-  /** Events after `seq`, oldest first. */
-  readonly events: (after: number, limit: number) => Effect.Effect<ReadonlyArray<RuntimeEvent>, StoreUnavailable>
-  readonly batches: (query: Page) => Effect.Effect<ReadonlyArray<BatchRecord>, StoreUnavailable>
-}>()("nofx/Store") {}
+export class Store extends Context.Service<
+  Store,
+  {
+    /** The epoch under which this process owns the state. */
+    readonly epoch: number
+    /**
+     * Writes a batch whole or not at all; returns the events of the batch with their `seq`.
+     *
+     * Fails with `Fenced` when `epoch` is older than the owner's, with `StoreUnavailable` when it cannot write. Once asked for it is not
+     * interruptible: whoever asked always learns whether it was written.
+     */
+    readonly commit: (
+      changes: ReadonlyArray<Change>,
+      epoch: number
+    ) => Effect.Effect<ReadonlyArray<RuntimeEvent>, StoreUnavailable | Fenced>
+    readonly load: Effect.Effect<Loaded, StoreUnavailable>
+    /** One task with its whole history, ended ones too. */
+    readonly task: (key: string) => Effect.Effect<Task | undefined, StoreUnavailable>
+    /** By `order`. */
+    readonly tasks: (
+      query: Page & { readonly states?: ReadonlyArray<State>; readonly batch?: string; readonly id?: string }
+    ) => Effect.Effect<ReadonlyArray<Task>, StoreUnavailable>
+    /** One dead letter, archived or not. */
+    readonly deadLetter: (id: string) => Effect.Effect<DeadLetter | undefined, StoreUnavailable>
+    /** By `id`. */
+    readonly deadLetters: (query: Page & { readonly archived?: boolean }) => Effect.Effect<ReadonlyArray<DeadLetter>, StoreUnavailable>
+    /** Events after `seq`, oldest first. */
+    readonly events: (after: number, limit: number) => Effect.Effect<ReadonlyArray<RuntimeEvent>, StoreUnavailable>
+    /** Oldest first, finished ones too. */
+    readonly batches: (query: Page) => Effect.Effect<ReadonlyArray<BatchRecord>, StoreUnavailable>
+  }
+>()("nofx/Store") {}

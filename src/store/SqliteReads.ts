@@ -1,0 +1,118 @@
+/** What the store answers: every listing walks along an index and stops at its limit. */
+import { State, type Task } from "../task/Task.ts"
+import { decode } from "./Codec.ts"
+import type { Connection, Value } from "./Sqlite.ts"
+import * as SqliteRows from "./SqliteRows.ts"
+import { type DamageReport, defaultLimit, type Store } from "./Store.ts"
+
+/** Quarantined rows that a load returns at most, the newest first; the table keeps all. */
+const quarantineShown = 1_000
+
+const waitingStates: ReadonlyArray<State> = ["queued", "blocked", "running", "parked"]
+
+/** The reading half of the store. `owner`: may it move damaged rows to the quarantine? */
+export const make = (connection: Connection, owner: boolean): Omit<Store["Service"], "epoch" | "commit"> => {
+  const { quarantined, reading, rows } = SqliteRows.make(connection, owner)
+  const number = (sql: string, ...values: ReadonlyArray<Value>): number => Number(connection.prepare(sql).get(...values)?.["value"] ?? 0)
+
+  const decodeTask = SqliteRows.keyed(decode.task, (task) => task.key)
+  const taskRows = (where: string, ...values: ReadonlyArray<Value>): ReadonlyArray<Task> =>
+    rows({ table: "tasks", sql: `SELECT rowid, key, body FROM tasks WHERE ${where}`, decode: decodeTask }, ...values)
+  const byOrder = (tasks: ReadonlyArray<Task>): ReadonlyArray<Task> => tasks.toSorted((a, b) => a.order - b.order)
+
+  const decodeLetter = SqliteRows.keyed(decode.deadLetter, (letter) => letter.id)
+  const letterRows = (where: string, ...values: ReadonlyArray<Value>) =>
+    rows({ table: "dead_letters", sql: `SELECT rowid, id AS key, body FROM dead_letters WHERE ${where}`, decode: decodeLetter }, ...values)
+
+  const decodeBatch = SqliteRows.keyed(decode.batch, (batch) => batch.id)
+  const batchRows = (where: string, ...values: ReadonlyArray<Value>) =>
+    rows({ table: "batches", sql: `SELECT rowid, id AS key, body FROM batches WHERE ${where}`, decode: decodeBatch }, ...values)
+
+  const tasks: Store["Service"]["tasks"] = (query) =>
+    reading("list tasks", () => {
+      const after = query.after === undefined ? -1 : Number(query.after)
+      const limit = query.limit ?? defaultLimit
+      const states: ReadonlyArray<State> = query.states ?? State.literals
+      if (query.id === undefined && query.batch === undefined) {
+        // One walk along the index for each state, merged: nothing is sorted or read that is not shown.
+        const found = states.flatMap((state) => taskRows("state = ? AND ord > ? ORDER BY ord LIMIT ?", state, after, limit))
+        return byOrder(found).slice(0, limit)
+      }
+      // The unary plus keeps SQLite from choosing an index that does not narrow.
+      const where = ["ord > ?", `+state IN (${states.map(() => "?").join(", ")})`]
+      const values: Array<Value> = [after, ...states]
+      if (query.id !== undefined) {
+        where.unshift("id = ?")
+        values.unshift(query.id)
+        if (query.batch !== undefined) {
+          where.push("+batch = ?")
+          values.push(query.batch)
+        }
+      } else if (query.batch === "") where.push("+batch = ''")
+      else {
+        where.unshift("batch = ? AND batch <> ''")
+        values.unshift(query.batch ?? "")
+      }
+      return taskRows(`${where.join(" AND ")} ORDER BY ord LIMIT ?`, ...values, limit)
+    })
+
+  const load = reading("load", () => ({
+    tasks: byOrder(waitingStates.flatMap((state) => taskRows("state = ?", state))),
+    agents: rows({
+      table: "agents",
+      sql: "SELECT rowid, id AS key, body FROM agents ORDER BY rowid",
+      decode: SqliteRows.keyed(decode.agent, (agent) => agent.spec.id)
+    }),
+    processes: rows({
+      table: "processes",
+      sql: "SELECT rowid, marker AS key, body FROM processes ORDER BY rowid",
+      decode: SqliteRows.keyed(decode.process, (row) => row.marker)
+    }),
+    patterns: rows({
+      table: "patterns",
+      sql: "SELECT rowid, kind || ' ' || key AS key, body FROM patterns ORDER BY rowid",
+      decode: SqliteRows.keyed(decode.pattern, (pattern) => `${pattern.kind} ${pattern.key}`)
+    }),
+    batches: batchRows("finished_at IS NULL ORDER BY created_at, id"),
+    deadLetters: letterRows("archived = 0 ORDER BY id"),
+    quarantined: quarantined(quarantineShown),
+    damage: connection
+      .prepare("SELECT body FROM damage ORDER BY rowid")
+      .all()
+      .map((row) => JSON.parse(String(row["body"])) as DamageReport),
+    seq: number("SELECT seq AS value FROM sqlite_sequence WHERE name = 'events'"),
+    order: Math.max(...State.literals.map((state) => number("SELECT max(ord) AS value FROM tasks WHERE state = ?", state)))
+  }))
+
+  return {
+    load,
+    task: (key) => reading("read a task", () => taskRows("key = ?", key)[0]),
+    tasks,
+    deadLetter: (id) => reading("read a dead letter", () => letterRows("id = ?", id)[0]),
+    deadLetters: ({ after, archived, limit }) =>
+      reading("list dead letters", () =>
+        letterRows("archived = ? AND id > ? ORDER BY id LIMIT ?", archived === true ? 1 : 0, after ?? "", limit ?? defaultLimit)
+      ),
+    events: (after, limit) =>
+      reading("read events", () =>
+        rows(
+          {
+            table: "events",
+            sql: "SELECT seq AS rowid, seq AS key, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+            decode: (body, row) => {
+              const decoded = decode.event(body)
+              return decoded.ok ? { ok: true, value: { ...decoded.value, seq: Number(row["key"]) } } : decoded
+            }
+          },
+          after,
+          limit
+        )
+      ),
+    batches: ({ after, limit }) =>
+      reading("list batches", () => {
+        const order = "ORDER BY created_at, id LIMIT ?"
+        if (after === undefined) return batchRows(`1 ${order}`, limit ?? defaultLimit)
+        return batchRows(`(created_at, id) > (SELECT created_at, id FROM batches WHERE id = ?) ${order}`, after, limit ?? defaultLimit)
+      })
+  }
+}
