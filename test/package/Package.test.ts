@@ -18,7 +18,7 @@ describe("the packed package, installed somewhere else", () => {
     await run("npm", ["run", "-s", "build"], { cwd: root })
     await run("npm", ["pack", "--pack-destination", directory], { cwd: join(root, "dist") })
     await writeFile(join(directory, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
-    await here("npm", "install", "--no-audit", "--no-fund", "--prefer-offline", `./nofx-${manifest.version}.tgz`)
+    await here("npm", "install", "--no-audit", "--no-fund", "--fetch-retries=1", `./nofx-${manifest.version}.tgz`)
   })
 
   afterAll(() => rm(directory, { recursive: true }))
