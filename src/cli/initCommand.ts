@@ -8,11 +8,11 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import { presets } from "../agent/AgentPresets.ts"
 import { findProgram } from "../task/TaskFilePrograms.ts"
 import { schemaFile } from "../task/TaskFileSchema.ts"
 import { type FoundAgent, initFile } from "./initFile.ts"
 import { programSearch } from "./machine.ts"
-import { wellKnownAgents } from "./wellKnownAgents.ts"
 
 /** The file is there already: it was not touched. */
 export class TaskFileExists extends Schema.TaggedError<TaskFileExists>()("TaskFileExists", { file: Schema.String }) {
@@ -49,7 +49,7 @@ export const initCommand = Command.make(
         ? new TaskFileExists({ file })
         : new TaskFileNotWritten({ file, reason: reasons[cause.reason._tag] ?? cause.reason._tag, cause })
     )
-    const names = found.map(({ agent }) => agent.title).join(", ")
+    const names = found.map(({ preset }) => preset.title).join(", ")
     yield* Console.log(
       found.length === 0 ? `Wrote ${file}. No agent was found on the PATH: it uses the offline demo agent.` : `Wrote ${file} for ${names}.`
     )
@@ -65,9 +65,11 @@ const findAgents = Effect.gen(function* () {
   const search = yield* programSearch
   const there = (program: string | undefined) =>
     program === undefined ? Effect.succeed(false) : Effect.map(findProgram(program, ".", search), (file) => file !== undefined)
-  const agents = yield* Effect.forEach(wellKnownAgents, (agent) =>
+  const agents = yield* Effect.forEach(Object.entries(presets), ([name, preset]) =>
     Effect.gen(function* () {
-      return { agent, acp: yield* there(agent.acp?.[0]), oneShot: yield* there(agent.oneShot?.[0]) } satisfies FoundAgent
+      const acp = yield* there(preset.acp?.command[0])
+      const oneShot = yield* there(preset.oneShot?.command[0])
+      return { name, preset, acp, oneShot } satisfies FoundAgent
     })
   )
   return agents.filter(({ acp, oneShot }) => acp || oneShot)

@@ -1,10 +1,12 @@
 /** The task file that `nofx init` writes: commented, valid as it stands, for the agents that were found. */
 import { stringify } from "yaml"
-import type { WellKnownAgent } from "./wellKnownAgents.ts"
+import type { Preset } from "../agent/AgentPresets.ts"
 
-/** An agent with those of its programs that are on this machine. */
+/** A well-known agent, with those of its ways to start whose programs are on this machine. */
 export interface FoundAgent {
-  readonly agent: WellKnownAgent
+  /** The preset's name. */
+  readonly name: string
+  readonly preset: Preset
   readonly acp: boolean
   readonly oneShot: boolean
 }
@@ -30,41 +32,28 @@ const flow = (command: ReadonlyArray<string>): string =>
 /** A line with its comment in the column of comments. */
 const note = (line: string, comment: string): string => `${line.padEnd(35)} # ${comment}`
 
-const agentEntry = ({ acp, agent, oneShot }: FoundAgent): ReadonlyArray<string> => {
-  const asAcp = acp ? agent.acp : undefined
-  const asCommand = oneShot ? agent.oneShot : undefined
-  const own = [
-    note(`    account: ${agent.account}`, "whose quota it spends; agents of one account wait together"),
-    note("    capabilities: [code]", "what tasks may ask for")
-  ]
-  if (asAcp === undefined) {
-    return [
-      `  # ${agent.title}`,
-      `  - id: ${agent.id}`,
-      note("    driver: command", "started for each task"),
-      `    command: ${flow(asCommand ?? [])}`,
-      note("    stdin: none", "the prompt is in the command"),
-      ...own,
-      ...(agent.adapter === undefined
-        ? []
-        : [
-            `    # It can do more over the Agent Client Protocol: install ${agent.adapter}, then`,
-            `    # driver: acp, command: ${flow(agent.acp ?? [])}`
-          ])
-    ]
-  }
+const agentEntry = ({ acp, name, oneShot, preset }: FoundAgent): ReadonlyArray<string> => {
+  const asAcp = acp ? preset.acp : undefined
+  const asCommand = oneShot ? preset.oneShot : undefined
+  const other = asAcp === undefined ? preset.acp : asCommand
   return [
-    `  # ${agent.title}`,
-    `  - id: ${agent.id}`,
-    note("    driver: acp", "spoken to over the Agent Client Protocol"),
-    `    command: ${flow(asAcp)}`,
-    ...own,
+    `  # ${preset.title}`,
+    `  - id: ${name}`,
+    note(`    preset: ${name}`, `starts ${flow((asAcp ?? asCommand)?.command ?? [])}`),
+    asAcp === undefined
+      ? note("    driver: command", "started for each task")
+      : note("    driver: acp", "spoken to over the Agent Client Protocol"),
+    note(`    account: ${preset.account}`, "whose quota it spends; agents of one account wait together"),
+    note("    capabilities: [code]", "what tasks may ask for"),
     note("    permissions: ask", "ask | edits | all | reject"),
-    ...(asCommand === undefined
-      ? []
-      : ["    # Or one process for each task:", `    # driver: command, command: ${flow(asCommand)}, stdin: none`])
+    ...(other === undefined ? [] : [otherWay(asAcp === undefined ? "acp" : "command", other.command)])
   ]
 }
+
+const otherWay = (driver: "acp" | "command", command: ReadonlyArray<string>): string =>
+  driver === "acp"
+    ? `    # With ${command[0]} installed, driver: acp can do more.`
+    : `    # Or driver: command, one process for each task: ${flow(command)}`
 
 const demoEntry = (command: ReadonlyArray<string>): ReadonlyArray<string> => [
   "  # None of the agents that nofx knows was found on the PATH. This is the bundled offline one: it follows lines such as",

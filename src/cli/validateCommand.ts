@@ -7,7 +7,7 @@ import { accountOf } from "../agent/AgentSpec.ts"
 import * as TaskFile from "../task/TaskFile.ts"
 import { ExitWith, exitCodes } from "./exitCodes.ts"
 import { json } from "./flags.ts"
-import { loadTaskFile, options } from "./loadTaskFile.ts"
+import { loadTaskFile, options, resolved } from "./loadTaskFile.ts"
 
 export const validateCommand = Command.make(
   "validate",
@@ -15,7 +15,7 @@ export const validateCommand = Command.make(
   Effect.fnUntraced(function* (input) {
     const load = loadTaskFile(input.file)
     const taskFile = yield* input.json ? Effect.catchTag(load, "TaskFileInvalid", refuse) : load
-    const accounts = new Set(taskFile.agents.map(accountOf)).size
+    const accounts = new Set(taskFile.agents.map((agent) => accountOf(resolved(agent)))).size
     const agents = taskFile.agents.length
     const tasks = taskFile.tasks.length
     if (input.json) {

@@ -29,8 +29,10 @@ export interface Options<C = unknown> {
   readonly configSchema?: Schema.Codec<C, unknown>
   /** Drivers that agents may name. Default `acp` and `command`. */
   readonly drivers?: ReadonlyArray<string>
-  /** Presets that agents may name. Default: any name is accepted. */
-  readonly presets?: ReadonlyArray<string>
+  /** Presets that agents of a driver may name. Default: any name is accepted. */
+  readonly presets?: (driver: string) => ReadonlyArray<string>
+  /** Fills in what a preset stands for, to know which program it needs; the file's agents stay as they are written. Default: nothing. */
+  readonly resolve?: (spec: AgentSpec) => AgentSpec
 }
 
 /** A program or directory that the file relies on, with the place that names it. */
@@ -79,7 +81,7 @@ export const decode = <C = unknown>(text: string, file: string, options: Options
   )
   check(content, known, problems)
   if (!problems.isEmpty() || Result.isFailure(decoded) || Result.isFailure(config)) return Result.fail(problems.error())
-  return Result.succeed(expand(decoded.success, config.success, file, source))
+  return Result.succeed(expand(decoded.success, config.success, file, source, options.resolve ?? ((spec) => spec)))
 }
 
 /** Reads and decodes a file. Fails with `TaskFileInvalid` for anything that is wrong with it, the reading included. */
@@ -164,7 +166,13 @@ const decodeWith = <A>(
 }
 
 /** One agent for each of an entry's ids, absolute directories, and what the machine must have. */
-const expand = <C>(content: typeof Content.Type, config: C, name: string, source: YamlSource.YamlSource): TaskFile<C> => {
+const expand = <C>(
+  content: typeof Content.Type,
+  config: C,
+  name: string,
+  source: YamlSource.YamlSource,
+  resolve: (spec: AgentSpec) => AgentSpec
+): TaskFile<C> => {
   const file = NodePath.resolve(name)
   const home = NodePath.dirname(file)
   const needs: Array<Need> = []
@@ -179,7 +187,11 @@ const expand = <C>(content: typeof Content.Type, config: C, name: string, source
     const { count, ...spec } = entry
     const cwd = NodePath.resolve(home, spec.cwd ?? ".")
     need("directory", cwd, cwd, undefined, ["agents", index, spec.cwd === undefined ? "id" : "cwd"])
-    need("program", spec.command[0], cwd, spec.env["PATH"], ["agents", index, "command", 0])
+    need("program", resolve(spec).command[0], cwd, spec.env["PATH"], [
+      "agents",
+      index,
+      ...(spec.command.length > 0 ? ["command", 0] : ["preset"])
+    ])
     directories.set(spec.id, cwd)
     if (count === undefined) return [{ ...spec, cwd }]
     kinds.add(spec.id)

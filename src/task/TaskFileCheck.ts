@@ -13,8 +13,8 @@ import { maxCount } from "./TaskFileSchema.ts"
 export interface Known {
   /** Names of drivers. */
   readonly drivers: ReadonlyArray<string>
-  /** Names of presets; undefined when any is accepted. */
-  readonly presets: ReadonlyArray<string> | undefined
+  /** Names of presets for a driver; undefined when any is accepted. */
+  readonly presets: ((driver: string) => ReadonlyArray<string>) | undefined
 }
 
 /** The capability that stands for "any of the agents that this entry was expanded to". */
@@ -78,9 +78,12 @@ const checkAgents = (agents: ReadonlyArray<Entry>, known: Known, problems: Probl
         expected: `one of ${known.drivers.join(", ")}${suggestion(driver, known.drivers)}`
       }))
     }
-    const { presets } = known
+    const presets = driver === undefined || !known.drivers.includes(driver) ? undefined : known.presets?.(driver)
     if (preset !== undefined && presets !== undefined && !presets.includes(preset)) {
-      problems.add(at("preset"), () => ({ found: quote(preset), expected: `one of ${presets.join(", ")}${suggestion(preset, presets)}` }))
+      problems.add(at("preset"), () => ({
+        found: `the preset ${quote(preset)}`,
+        expected: `for driver ${driver} one of ${presets.join(", ")}${suggestion(preset, presets)}`
+      }))
     }
     const command = agent["command"] ?? []
     const needsCommand = (driver === "acp" || driver === "command") && preset === undefined

@@ -1,9 +1,10 @@
 /** Runs the command line inside of the test, with its own environment, and gathers what it prints. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ConfigProvider, Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { TestConsole } from "effect/testing"
 import { run } from "../../src/cli/Cli.ts"
 import { exitCodeOf, lastWords } from "../../src/cli/exitCodes.ts"
+import { Machine } from "../../src/cli/machine.ts"
 import type { Subcommand } from "../../src/cli/subcommands.ts"
 
 export interface Printed {
@@ -28,7 +29,16 @@ export const nofx = (
       err: [...err, ...(words === undefined ? [] : [words])].join("\n")
     } satisfies Printed
   }).pipe(
-    Effect.provide([NodeServices.layer, ConfigProvider.layer(ConfigProvider.fromEnvRecord(options.env ?? {})), TestConsole.layer], {
+    Effect.provide([NodeServices.layer, Layer.succeed(Machine)(machine(options.env ?? {})), TestConsole.layer], {
       local: true
     })
   )
+
+const machine = (env: Record<string, string>): Machine => ({
+  env,
+  cwd: ".",
+  platform: "linux",
+  terminal: undefined,
+  write: () => {},
+  onSignal: () => () => {}
+})

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { initFile } from "../../src/cli/initFile.ts"
-import { wellKnownAgents } from "../../src/cli/wellKnownAgents.ts"
+import { presets } from "../../src/agent/AgentPresets.ts"
+import { options } from "../../src/cli/loadTaskFile.ts"
 import * as TaskFile from "../../src/task/TaskFile.ts"
 import { nofx } from "./commandLine.ts"
 
@@ -42,13 +43,13 @@ describe("nofx init", () => {
       const { out } = yield* nofx(["init", file], { env })
       assert.include(out, "for Claude Code, Codex, opencode.")
       assert.strictEqual((yield* nofx(["validate", file], { env })).code, 0)
-      const taskFile = Result.getOrThrow(TaskFile.decode(readFileSync(file, "utf8"), file))
+      const taskFile = Result.getOrThrow(TaskFile.decode(readFileSync(file, "utf8"), file, options))
       assert.deepEqual(
-        taskFile.agents.map(({ account, command, driver, id, permissions, stdin }) => [id, driver, command, account, permissions, stdin]),
+        taskFile.agents.map(({ account, driver, id, permissions, preset }) => [id, driver, preset, account, permissions]),
         [
-          ["claude", "command", ["claude", "-p", "{{task.prompt}}"], "anthropic", "ask", "none"],
-          ["codex", "acp", ["codex-acp"], "openai", "ask", "task"],
-          ["opencode", "acp", ["opencode", "acp"], "opencode", "ask", "task"]
+          ["claude", "command", "claude", "anthropic", "ask"],
+          ["codex", "acp", "codex", "openai", "ask"],
+          ["opencode", "acp", "opencode", "opencode", "ask"]
         ]
       )
     })
@@ -77,17 +78,17 @@ describe("nofx init", () => {
     })
   )
 
-  for (const agent of wellKnownAgents) {
-    it(`C58 what it writes for ${agent.title} is valid, in each form`, () => {
+  for (const [name, preset] of Object.entries(presets)) {
+    it(`C58 what it writes for ${preset.title} is valid, in each form`, () => {
       for (const [acp, oneShot] of [
         [true, true],
         [true, false],
         [false, true]
       ] as const) {
-        if (acp ? agent.acp === undefined : agent.oneShot === undefined) continue
-        const text = initFile([{ agent, acp, oneShot }], "./schema.json", ["node", "agent.ts"])
-        const taskFile = Result.getOrThrow(TaskFile.decode(text, "nofx.yaml"))
-        assert.deepEqual(taskFile.agents[0]?.driver, acp ? "acp" : "command")
+        if ((acp ? preset.acp : preset.oneShot) === undefined) continue
+        const text = initFile([{ name, preset, acp, oneShot }], "./schema.json", ["node", "agent.ts"])
+        const taskFile = Result.getOrThrow(TaskFile.decode(text, "nofx.yaml", options))
+        assert.strictEqual(taskFile.agents[0]?.driver, acp ? "acp" : "command")
       }
     })
   }

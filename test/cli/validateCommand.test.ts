@@ -68,4 +68,20 @@ describe("nofx validate", () => {
       assert.include(err, `${file}:2:40: agents[0].command[0]: found the program "node", which is not there`)
     })
   )
+
+  it.effect("C58 a preset must exist for the driver, and its program on this machine", () =>
+    Effect.gen(function* () {
+      const file = join(yield* directory, "nofx.yaml")
+      const refusal = (preset: string, driver: string) => {
+        writeFileSync(file, `agents: [{id: a, driver: ${driver}, preset: ${preset}}]\ntasks: [{id: t}]\n`)
+        return Effect.map(nofx(["validate", file], { env }), ({ err }) => err)
+      }
+      assert.match(
+        yield* refusal("cluade", "command"),
+        /1:43: agents\[0\]\.preset: found the preset "cluade", expected .* \(did you mean "claude"\?\)$/
+      )
+      assert.match(yield* refusal("devin", "command"), /agents\[0\]\.preset: found the preset "devin", expected for driver command one of/)
+      assert.match(yield* refusal("codex", "acp"), /agents\[0\]\.preset: found the program "codex-acp", which is not there/)
+    })
+  )
 })

@@ -1,5 +1,5 @@
 /** Runs the demo's agent as a real process. */
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { Effect, type Scope } from "effect"
 import { fileURLToPath } from "node:url"
 
@@ -44,11 +44,12 @@ export const start = (stdin: string, cwd: string, env: Record<string, string>): 
 export const run = (stdin: string, cwd: string, env: Record<string, string>): Effect.Effect<Ended> =>
   Effect.scoped(Effect.flatMap(start(stdin, cwd, env), ({ ended }) => Effect.promise(() => ended)))
 
-/** Does a process with this pid live? */
+/** Does a process with this pid live? One that only waits to be collected by its parent is dead. */
 export const lives = (pid: number): boolean => {
   try {
-    process.kill(pid, 0)
-    return true
+    return !execFileSync("ps", ["-o", "stat=", "-p", String(pid)])
+      .toString()
+      .startsWith("Z")
   } catch {
     return false
   }

@@ -294,6 +294,10 @@ describe("TaskFile", () => {
     assert.strictEqual(digest(valid), digest(valid.replace("30 minutes", "1800 seconds")))
     assert.strictEqual(
       digest(valid),
+      digest(valid.replace("{ package: core, deep:", "{ deep:").replace("null] }", "null] }, package: core"))
+    )
+    assert.strictEqual(
+      digest(valid),
       digest(valid.replace("    effect: idempotent", "    effect: idempotent\n    onDependencyFailed: hold"))
     )
     for (const [from, to] of [
