@@ -8,6 +8,8 @@
 
 const headerBytes = 32
 const frameHeaderBytes = 24
+/** Pages of the kernel's cache are this large, or a multiple of it. */
+const cachePageBytes = 4_096
 
 interface Sum {
   readonly a: number
@@ -55,15 +57,18 @@ export const inspect = (bytes: Uint8Array): ReadonlyArray<string> => {
     good++
   }
   const found: Array<string> = []
-  if (good < frames) {
-    // A whole frame behind a bad one was written after it. Frames with other salts are left over from before the last checkpoint.
-    let behind = 0
-    for (let frame = good + 1; frame < frames; frame++) if (whole(frame, stored(at(frame - 1) + 16))) behind++
-    const torn = same(stored(at(good) + 8), salts)
-    if (behind > 0) found.push(`frame ${good + 1} of the write-ahead log is damaged: commits in the ${behind} frames behind it are lost`)
-    else if (torn) found.push(`the last frame of the write-ahead log (${good + 1}) is damaged: the last commit may be lost`)
+  // A whole frame behind a bad one was written after it. Frames with other salts are left over from before the last checkpoint.
+  let behind = 0
+  for (let frame = good + 1; frame < frames; frame++) if (whole(frame, stored(at(frame - 1) + 16))) behind++
+  if (behind > 0) found.push(`frame ${good + 1} of the write-ahead log is damaged: commits in the ${behind} frames behind it are lost`)
+  // SQLite writes a frame's header, then its page, and the kernel cuts a write only where a page of its cache ends. So a kill leaves a bare
+  // header or a cut at such a place, or a wrong page before old frames; nothing of that was acknowledged. Anything else was not a kill.
+  else if (good === frames - 1 && same(stored(at(good) + 8), salts)) {
+    found.push(`the last frame of the write-ahead log (${frames}) is damaged: the last commit may be lost`)
   }
-  const rest = at(frames) + 16 <= bytes.length && good === frames && same(stored(at(frames) + 8), salts)
-  if (rest) found.push(`the write-ahead log is cut off within frame ${frames + 1}: the last commits may be lost`)
+  const rest = bytes.length - at(frames)
+  if (good === frames && rest !== 0 && rest !== frameHeaderBytes && bytes.length % cachePageBytes !== 0) {
+    found.push(`the write-ahead log is cut off within frame ${frames + 1}: the last commits may be lost`)
+  }
   return found
 }
