@@ -1,8 +1,8 @@
 /** How every subcommand reads a task file: the one place that says what its `config` is. */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { PresetUnknown, presets, resolvePreset } from "../agent/AgentPresets.ts"
 import type { AgentSpec } from "../agent/AgentSpec.ts"
+import { RuntimeConfig } from "../RuntimeConfig.ts"
 import * as TaskFile from "../task/TaskFile.ts"
 import { programsExist } from "../task/TaskFilePrograms.ts"
 import { programSearch } from "./machine.ts"
@@ -14,15 +14,15 @@ export const resolved = (spec: AgentSpec): AgentSpec => {
 }
 
 export const options = {
-  configSchema: Schema.Record(Schema.String, Schema.Unknown),
+  configSchema: RuntimeConfig,
   presets: (driver: string) =>
     Object.entries(presets).flatMap(([name, preset]) => ((driver === "acp" ? preset.acp : preset.oneShot) === undefined ? [] : [name])),
   resolve: resolved
-} satisfies TaskFile.Options<unknown>
+} satisfies TaskFile.Options<RuntimeConfig>
 
 /** Reads the file and looks whether what it names is on this machine. Fails with `TaskFileInvalid`, before anything is started. */
 export const loadTaskFile = Effect.fnUntraced(function* (file: string) {
-  const taskFile = yield* TaskFile.load(file, options)
+  const taskFile = yield* TaskFile.load<RuntimeConfig>(file, options)
   yield* programsExist(taskFile, yield* programSearch)
   return taskFile
 })

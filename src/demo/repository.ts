@@ -36,8 +36,11 @@ export interface LayOutOptions {
   readonly agentProgram?: string
 }
 
-/** The demo's limits: as everywhere, only shorter, so that one sees them at work within a minute. */
+/** The demo's limits: shorter and touchier than the defaults, so that one sees them at work within a minute. */
 const demoConfig = {
+  retry: { baseDelay: "200 millis", maxDelay: "1 second" },
+  circuitBreaker: { consecutiveFailures: 1, openTime: "1 second" },
+  cooldown: { slack: "100 millis", rampStep: "500 millis" },
   timeLimit: { attempt: "20 seconds", verify: "20 seconds", stall: "3 seconds" }
 }
 

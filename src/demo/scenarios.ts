@@ -113,7 +113,7 @@ export const demoScenarios: ReadonlyArray<DemoScenario> = [
     verify: test("license"),
     fault: { kind: "flaky", times: 2 },
     wrong: "the connection to the model breaks twice",
-    answeredBy: ["retry"],
+    answeredBy: ["retry", "circuitBreaker"],
     end: "succeeded"
   },
   {

@@ -16,6 +16,11 @@ export const report = (issue: SchemaIssue.Issue, value: unknown, path: ValuePath
       report(issue.issue, inner, [...path, ...steps], locateKey, problems)
       return
     }
+    case "Filter":
+      // A check of a whole map that speaks of a field in it.
+      if (issue.issue._tag === "InvalidValue") break
+      report(issue.issue, value, path, locateKey, problems)
+      return
     case "Encoding":
       report(issue.issue, value, path, locateKey, problems)
       return
@@ -50,7 +55,7 @@ const foundText = (issue: SchemaIssue.Issue, value: unknown, path: ValuePath): s
 const expectedText = (issue: SchemaIssue.Issue): string => {
   if (issue._tag === "MissingKey") return "this field"
   const texts = leafText(issue).issues.map(({ message }) => {
-    const parts = message.replace(/^expected /i, "").split(" | ")
+    const parts = phrase(message).split(" | ")
     return parts
       .filter((part) => part !== "undefined")
       .map((part) => words[part] ?? part)
@@ -58,6 +63,9 @@ const expectedText = (issue: SchemaIssue.Issue): string => {
   })
   return [...new Set(texts)].join(" or ")
 }
+
+/** A check's message as it goes on after "expected". */
+const phrase = (message: string): string => message.replace(/^(?:expected|must be) /i, "").replace(/^needs /, "it to have ")
 
 /** Types in the words of the file's author. */
 const words: Readonly<Record<string, string>> = {

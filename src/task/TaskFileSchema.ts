@@ -111,6 +111,5 @@ export const jsonSchema = (config: Schema.Top): unknown => {
 /** Where the published schema lies: in the repository and in the package, beside this module (`nofx/task/taskfile.schema.json`). */
 export const schemaFile: string = fileURLToPath(new URL("./taskfile.schema.json", import.meta.url))
 
-/** The content of `schemaFile`. */
-export const schemaText = (config: Schema.Top = Schema.Record(Schema.String, Schema.Unknown)): string =>
-  `${JSON.stringify(jsonSchema(config), undefined, 2)}\n`
+/** The content of `schemaFile`, `config` being the runtime's configuration. */
+export const schemaText = (config: Schema.Top): string => `${JSON.stringify(jsonSchema(config), undefined, 2)}\n`

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem } from "effect"
 import { layOut } from "../../src/demo/repository.ts"
 import { demoAgents, demoScenarios } from "../../src/demo/scenarios.ts"
+import { RuntimeConfig } from "../../src/RuntimeConfig.ts"
 import * as TaskFile from "../../src/task/TaskFile.ts"
 import { programsExist } from "../../src/task/TaskFilePrograms.ts"
 import { run } from "./demoAgent.ts"
@@ -27,7 +28,7 @@ describe("demo repository", () => {
   it.live("C58 the demo's task file is valid, and everything it names is there", () =>
     Effect.gen(function* () {
       const layout = yield* laidOut
-      const file = yield* TaskFile.load(layout.taskFile)
+      const file = yield* TaskFile.load(layout.taskFile, { configSchema: RuntimeConfig })
       yield* programsExist(file, { path: "", extensions: [] })
       assert.deepEqual(
         file.tasks.map(({ id }) => id),

@@ -264,6 +264,26 @@ describe("TaskFile", () => {
     assert.include(many.message, "and 30 more problems")
   })
 
+  it("C58 a check that speaks of several fields is told at the field it means", () => {
+    const limits = Schema.Struct({
+      least: Schema.Finite,
+      most: Schema.Finite,
+      rate: Schema.Finite.check(Schema.makeFilter((rate: number) => rate < 1 || "must be less than one"))
+    })
+    const checked = Schema.Struct({
+      limits: limits.check(
+        Schema.makeFilter(({ least, most }) => (least > most ? [{ path: ["most"], issue: `must be at least ${least}` }] : []))
+      )
+    })
+    const read = (config: string) =>
+      Result.mapError(
+        TaskFile.decode(`${agent}tasks: [{id: t}]\nconfig: {limits: ${config}}\n`, "f", { configSchema: checked }),
+        ({ message }) => message
+      )
+    assert.deepEqual(read("{least: 3, most: 2, rate: 0}"), Result.fail("f:4:35: config.limits.most: found 2, expected at least 3"))
+    assert.deepEqual(read("{least: 3, most: 4, rate: 5}"), Result.fail("f:4:44: config.limits.rate: found 5, expected less than one"))
+  })
+
   it("C25 values of an agent's environment appear in no message", () => {
     const { message } = problemsOf(
       "agents: [{id: a, driver: command, command: [x], env: {KEY: 8273645, LONG: 82736451234567890123, OTHER: [sesame]}}]\ntasks: [{id: t}]\n"
