@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
 import { Command } from "effect/cli"
 import { ExitWith, exitCodeOf, lastWords } from "../../src/cli/exitCodes.ts"
+import { TaskFileExists } from "../../src/cli/initCommand.ts"
 import type { Subcommand } from "../../src/cli/subcommands.ts"
 import { subcommands } from "../../src/cli/subcommands.ts"
 import { version } from "../../src/cli/version.ts"
@@ -123,7 +124,10 @@ describe("Cli", () => {
   })
 
   it("C60 an error is told in its own words, once, and cannot command the terminal", () => {
-    assert.strictEqual(lastWords(Exit.fail(new Error("no \u001b[31mred\n\tline")), false), "no \\x1b[31mred\n\tline")
+    assert.strictEqual(
+      lastWords(Exit.fail(new TaskFileExists({ file: "a\u001b[31mred\n\tb" })), false),
+      "a\\x1b[31mred\n\tb is there already; --force replaces it"
+    )
     for (const exit of [Exit.void, Exit.interrupt(1), Exit.fail(new ExitWith({ code: 1 }))]) assert.isUndefined(lastWords(exit, false))
   })
 

@@ -395,7 +395,7 @@ describe("TaskFile", () => {
   const Json: Schema.Codec<unknown> = Schema.Union([
     Schema.Null,
     Schema.String,
-    Schema.Number,
+    Schema.Finite,
     Schema.Boolean,
     Schema.Array(Schema.suspend(() => Json)),
     Schema.Record(
