@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
 import { Command } from "effect/cli"
 import { ExitWith, exitCodeOf, lastWords } from "../../src/cli/exitCodes.ts"
-import { TaskFileExists } from "../../src/cli/initCommand.ts"
+import { TaskFileExists, TaskFileNotWritten } from "../../src/cli/initCommand.ts"
 import type { Subcommand } from "../../src/cli/subcommands.ts"
 import { subcommands } from "../../src/cli/subcommands.ts"
 import { version } from "../../src/cli/version.ts"
@@ -104,6 +104,8 @@ describe("Cli", () => {
       [Exit.void, 0],
       [Exit.fail(new ExitWith({ code: 1 })), 1],
       [Exit.fail(invalid), 2],
+      [Exit.fail(new TaskFileExists({ file: "f" })), 2],
+      [Exit.fail(new TaskFileNotWritten({ file: "f", reason: "", cause: undefined })), 2],
       [Exit.fail({ _tag: "Fenced" }), 3],
       [Exit.fail("anything else"), 70],
       [Exit.die(new Error("bug")), 70],

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem } from "effect"
-import { layOut } from "../../src/demo/repository.ts"
+import { DemoDirectoryNotEmpty, layOut } from "../../src/demo/repository.ts"
 import { demoAgents, demoScenarios } from "../../src/demo/scenarios.ts"
 import { RuntimeConfig } from "../../src/RuntimeConfig.ts"
 import * as TaskFile from "../../src/task/TaskFile.ts"
@@ -47,7 +47,7 @@ describe("demo repository", () => {
       const directory = yield* fs.makeTempDirectoryScoped()
       yield* fs.writeFileString(`${directory}/mine`, "")
       const error = yield* Effect.flip(layOut(directory, { node: "node" }))
-      assert.strictEqual(error._tag, "DemoDirectoryNotEmpty")
+      assert.instanceOf(error, DemoDirectoryNotEmpty)
       assert.deepEqual(yield* fs.readDirectory(directory), ["mine"])
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
