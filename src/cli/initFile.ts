@@ -45,7 +45,10 @@ const agentEntry = ({ acp, name, oneShot, preset }: FoundAgent): ReadonlyArray<s
       : note("    driver: acp", "spoken to over the Agent Client Protocol"),
     note(`    account: ${preset.account}`, "whose quota it spends; agents of one account wait together"),
     note("    capabilities: [code]", "what tasks may ask for"),
-    note("    permissions: ask", "ask | edits | all | reject"),
+    note(
+      "    permissions: ask",
+      `ask | edits | all | reject${asAcp === undefined ? "; a one-shot agent cannot ask: edits lets it change files" : ""}`
+    ),
     ...(other === undefined ? [] : [otherWay(asAcp === undefined ? "acp" : "command", other.command)])
   ]
 }

@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
@@ -139,6 +141,12 @@ describe("Cli", () => {
       const refused = yield* program("validate", "/nonexistent/nofx.yaml")
       assert.deepEqual(refused, { code: 2, out: "", err: "/nonexistent/nofx.yaml: found no such file, expected a file that can be read\n" })
       assert.strictEqual((yield* program("runn")).code, 2)
+      const directory = mkdtempSync(join(tmpdir(), "nofx-cli-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true })))
+      const file = join(directory, "nofx.yaml")
+      // Found only when the environment reaches the subcommand.
+      writeFileSync(file, "agents: [{id: a, driver: command, command: [sh]}]\ntasks: [{id: t}]\n")
+      assert.deepEqual(yield* program("validate", file), { code: 0, out: `${file} is valid: 1 agent on 1 account, 1 task\n`, err: "" })
     })
   )
 })

@@ -29,16 +29,7 @@ export const nofx = (
       err: [...err, ...(words === undefined ? [] : [words])].join("\n")
     } satisfies Printed
   }).pipe(
-    Effect.provide([NodeServices.layer, Layer.succeed(Machine)(machine(options.env ?? {})), TestConsole.layer], {
+    Effect.provide([NodeServices.layer, Layer.succeed(Machine)({ ...Machine.defaultValue(), env: options.env ?? {} }), TestConsole.layer], {
       local: true
     })
   )
-
-const machine = (env: Record<string, string>): Machine => ({
-  env,
-  cwd: ".",
-  platform: "linux",
-  terminal: undefined,
-  write: () => {},
-  onSignal: () => () => {}
-})
