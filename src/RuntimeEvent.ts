@@ -18,7 +18,17 @@ export const Operation = Schema.Literals(["execute", "spawn", "restart", "recove
 export type Operation = typeof Operation.Type
 
 /** The stages of the pipe, in their order. */
-export const stages = ["deadline", "retry", "cooldown", "rateLimit", "bulkhead", "circuitBreaker", "attemptLimit", "driver", "verify"] as const
+export const stages = [
+  "deadline",
+  "retry",
+  "cooldown",
+  "rateLimit",
+  "bulkhead",
+  "circuitBreaker",
+  "attemptLimit",
+  "driver",
+  "verify"
+] as const
 export const StageName = Schema.Literals(stages)
 export type StageName = typeof StageName.Type
 
@@ -42,7 +52,9 @@ export const RuntimeEvent = Schema.TaggedUnion({
     fault: Schema.optionalKey(Fault),
     /** What was decided: another attempt at this time, or the end. */
     next: Schema.optionalKey(Schema.String),
-    durationMillis: Schema.Finite
+    durationMillis: Schema.Finite,
+    /** As far as the agent reported them. */
+    tokens: Schema.optionalKey(Schema.Finite)
   },
   TaskSucceeded: { ...at, ...task, agentId: Schema.String, run: Schema.Int, attempts: Schema.Int, verified: Schema.Boolean },
   TaskDeadLettered: { ...at, ...task, run: Schema.Int, attempts: Schema.Int, reason: Schema.String, deadLetterId: Schema.String },
@@ -74,6 +86,10 @@ export const RuntimeEvent = Schema.TaggedUnion({
   GateClosed: { ...at, account: Schema.String, until: Schema.Finite, cause: Schema.String },
   GateReopened: { ...at, account: Schema.String },
   DeadLetterAdded: { ...at, ...letter, reason: Schema.String },
+  /** The same failure again, on the same record. */
+  DeadLetterFailedAgain: { ...at, ...letter, reason: Schema.String },
+  /** A redrive that did not begin, or was cancelled: it waits again. */
+  DeadLetterReleased: { ...at, ...letter, reason: Schema.String },
   DeadLetterRedriven: { ...at, ...letter, by: Schema.Literals(["person", "schedule"]) },
   DeadLetterResolved: { ...at, ...letter },
   DeadLetterDiscarded: { ...at, ...letter },

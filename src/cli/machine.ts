@@ -1,13 +1,46 @@
-/** What the command line reads of the machine it runs on. */
-import * as Config from "effect/Config"
+/** What the command line knows of the machine and the terminal it runs on. Set once, by the entry point. */
+import * as os from "node:os"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { Place } from "../store/StateDirectory.ts"
 import type { ProgramSearch } from "../task/TaskFilePrograms.ts"
 
-const variable = (name: string): Config.Config<string> => Config.String(name).pipe(Config.withDefault(""))
+export interface Machine {
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly platform: NodeJS.Platform
+  /** The Node that runs this program. */
+  readonly node: string
+  /** Standard output, when it is a terminal. */
+  readonly terminal: { readonly columns: () => number; readonly rows: () => number; readonly colours: boolean } | undefined
+  readonly write: (text: string) => void
+  /**
+   * Calls back for each signal that asks the program to end, with how many there were, instead of interrupting it. Returns how to stop listening.
+   */
+  readonly onSignal: (listener: (count: number) => void) => () => void
+}
+
+export const Machine = Context.Reference<Machine>("nofx/cli/Machine", {
+  defaultValue: () => ({
+    env: {},
+    cwd: ".",
+    platform: "linux",
+    node: "node",
+    terminal: undefined,
+    write: () => {},
+    onSignal: () => () => {}
+  })
+})
 
 /** How programs are found. Windows says `Path`, and has endings that make a program. */
-export const programSearch: Effect.Effect<ProgramSearch> = Effect.gen(function* () {
-  const path = (yield* variable("PATH")) || (yield* variable("Path"))
-  const extensions = (yield* variable("PATHEXT")).split(";").filter((ending) => ending !== "")
-  return { path, extensions }
-}).pipe(Effect.orDie)
+export const programSearch: Effect.Effect<ProgramSearch> = Effect.map(Machine, ({ env }) => ({
+  path: env["PATH"] ?? env["Path"] ?? "",
+  extensions: (env["PATHEXT"] ?? "").split(";").filter((ending) => ending !== "")
+}))
+
+/** Where state directories are looked for. */
+export const place: Effect.Effect<Place> = Effect.map(Machine, ({ env, platform }) => ({
+  platform,
+  env,
+  home: env["HOME"] ?? os.homedir()
+}))

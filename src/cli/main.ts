@@ -9,14 +9,14 @@ if (major < 22 || (major === 22 && minor < 19)) {
 // A reader that has seen enough (`nofx ... | head`) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 70))
 
-const [{ run }, { exitCodeOf, lastWords }, Effect, Layer, Logger, References, NodeRuntime, NodeServices] = await Promise.all([
+const [{ run }, { exitCodeOf, lastWords }, { Machine }, Effect, Layer, Logger, References, NodeServices] = await Promise.all([
   import("./Cli.ts"),
   import("./exitCodes.ts"),
+  import("./machine.ts"),
   import("effect/Effect"),
   import("effect/Layer"),
   import("effect/Logger"),
   import("effect/References"),
-  import("@effect/platform-node/NodeRuntime"),
   import("@effect/platform-node/NodeServices")
 ])
 
@@ -26,14 +26,46 @@ const logging = Layer.mergeAll(
   Layer.succeed(References.MinimumLogLevel)("Warn")
 )
 
-run(process.argv.slice(2)).pipe(
-  Effect.provide([NodeServices.layer, logging]),
-  NodeRuntime.runMain({
-    disableErrorReporting: true,
-    teardown: (exit, onExit) => {
-      const words = lastWords(exit, process.env["NOFX_DEBUG"] === "1")
-      if (words !== undefined) process.stderr.write(`${words}\n`)
-      onExit(exitCodeOf(exit))
-    }
-  })
-)
+const listeners = new Set<(count: number) => void>()
+let signals = 0
+
+const machine = Layer.succeed(Machine)({
+  env: Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined)),
+  cwd: process.cwd(),
+  platform: process.platform,
+  node: process.execPath,
+  terminal: process.stdout.isTTY
+    ? {
+        columns: () => process.stdout.columns,
+        rows: () => process.stdout.rows,
+        colours: process.env["NO_COLOR"] === undefined && process.env["TERM"] !== "dumb"
+      }
+    : undefined,
+  write: (text) => void process.stdout.write(text),
+  onSignal: (listener) => {
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  }
+})
+
+const fiber = Effect.runFork(Effect.provide(run(process.argv.slice(2)), [NodeServices.layer, logging, machine]))
+
+// Whoever has work to bring to an end listens; everybody else is interrupted. A third signal ends the program as it stands: everything is written first.
+const onSignal = (): void => {
+  signals++
+  if (signals > 2) process.exit(130)
+  if (listeners.size === 0) return fiber.interruptUnsafe()
+  for (const listener of [...listeners]) listener(signals)
+}
+process.on("SIGINT", onSignal)
+process.on("SIGTERM", onSignal)
+
+// Timers and handles of its own do not keep the process; the work does.
+const alive = setInterval(() => {}, 2 ** 30)
+fiber.addObserver((exit) => {
+  clearInterval(alive)
+  const words = lastWords(exit, process.env["NOFX_DEBUG"] === "1")
+  if (words !== undefined) process.stderr.write(`${words}\n`)
+  // What is still in the pipes goes out first.
+  process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCodeOf(exit))))
+})

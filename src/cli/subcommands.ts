@@ -10,6 +10,11 @@ export interface Subcommand {
 
 export const subcommands: ReadonlyArray<Subcommand> = [
   {
+    name: "run",
+    description: "Run a task file to the end, or go on with it",
+    load: () => import("./runCommand.ts").then((module) => module.runCommand)
+  },
+  {
     name: "init",
     description: "Write a task file for the agents found on this machine",
     load: () => import("./initCommand.ts").then((module) => module.initCommand)

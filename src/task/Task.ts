@@ -112,7 +112,17 @@ export type Attempt = typeof Attempt.Type
 export const Waiting = Schema.Struct({
   /** The stage of the pipe, or what else it waits for. */
   for: Schema.Literals([
-    "retry", "cooldown", "rateLimit", "bulkhead", "circuitBreaker", "agent", "dependency", "budget", "permission", "paused", "health"
+    "retry",
+    "cooldown",
+    "rateLimit",
+    "bulkhead",
+    "circuitBreaker",
+    "agent",
+    "dependency",
+    "budget",
+    "permission",
+    "paused",
+    "health"
   ]),
   detail: Schema.String,
   /** Unix time in milliseconds; absent when it waits for a change, not for a time. */

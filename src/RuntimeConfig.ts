@@ -1,0 +1,104 @@
+/**
+ * Every number in the runtime that a user might want to change: each pattern's own Options under its name, and what belongs to the runtime
+ * itself. Decoded once, at the edge; what is not given has its default.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Runaway from "./agent/Runaway.ts"
+import * as Bulkhead from "./reliability/Bulkhead.ts"
+import * as CircuitBreaker from "./reliability/CircuitBreaker.ts"
+import * as CooldownGate from "./reliability/CooldownGate.ts"
+import * as DeadLetterQueue from "./reliability/DeadLetterQueue.ts"
+import * as Health from "./reliability/Health.ts"
+import * as RateLimiter from "./reliability/RateLimiter.ts"
+import * as Retry from "./reliability/Retry.ts"
+import * as Shutdown from "./reliability/Shutdown.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+const positive = Schema.DurationFromString.check(
+  Schema.makeFilter((duration: Duration.Duration) => Duration.toMillis(duration) > 0 || "expected a duration above zero")
+)
+const duration = (byDefault: string) => positive.pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
+const section = <S extends Schema.Struct.Fields>(fields: S) =>
+  Schema.Struct(fields).pipe(Schema.withDecodingDefault(Effect.succeed({} as never)))
+
+/** A limit, one of the presets by name, or none at all. */
+export const LimitOrPreset = Schema.Union([Schema.Literals(["api", "user", "expensive", "none"]), RateLimiter.Limit])
+export type LimitOrPreset = typeof LimitOrPreset.Type
+
+export const TimeLimits = {
+  /** Longest time of one attempt. Default 60 minutes; a task may say otherwise. */
+  attempt: duration("60 minutes"),
+  /** Longest time until an agent has started. Default 2 minutes. */
+  spawn: duration("2 minutes"),
+  /** Longest time of a task's own check. Default 10 minutes. */
+  verify: duration("10 minutes"),
+  /** An attempt in which nothing moves for so long, twice measured, is stalled. Default 5 minutes: agents wait up to that long by themselves. */
+  stall: duration("5 minutes"),
+  /** Longest wait for somebody to answer a permission request. Default 10 minutes. */
+  permission: duration("10 minutes")
+}
+
+export const RuntimeConfig = Schema.Struct({
+  retry: Retry.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  circuitBreaker: CircuitBreaker.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  rateLimit: section({
+    /**
+     * Per account, over all its agents. Default: `user` (1,000 an hour) for agents that speak ACP, none for commands, which spend nobody's
+     * quota unless it is said here.
+     */
+    perAccount: Schema.optionalKey(LimitOrPreset),
+    /** For single accounts, by name; wins over `perAccount`. */
+    accounts: Schema.Record(Schema.String, LimitOrPreset).pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+    /** Per operation, over all agents. Default: `api` (100 a minute) for what ACP agents execute, none for commands. */
+    execute: Schema.optionalKey(LimitOrPreset),
+    /** Per operation, over all agents. Default: none; the restart budget and the breaker bound it. */
+    spawn: Schema.optionalKey(LimitOrPreset)
+  }),
+  cooldown: CooldownGate.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  bulkhead: Bulkhead.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  queue: section({
+    /** Tasks that have not ended. Count, default 10,000; more are refused with `QueueFull`. */
+    limit: Count.pipe(Schema.withDecodingDefault(Effect.succeed(10_000))),
+    /** Waiting so long is worth one level of priority. Default 10 minutes. */
+    ageing: duration("10 minutes")
+  }),
+  timeLimit: section(TimeLimits),
+  budget: section({
+    /** All tasks together, per local day; what is spent stops new attempts until the next. Default: none. */
+    perDay: section({
+      attempts: Schema.optionalKey(Count),
+      tokens: Schema.optionalKey(Count),
+      time: Schema.optionalKey(positive)
+    }),
+    runaway: Runaway.Options.pipe(Schema.withDecodingDefault(Effect.succeed({})))
+  }),
+  deadLetter: DeadLetterQueue.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  health: section({
+    ...Health.Options.fields,
+    /** Restarts of one agent that died by itself, within `restartWindow`. Count, default 5; then it stays failed. */
+    restarts: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefault(Effect.succeed(5))),
+    /** Default 10 minutes. */
+    restartWindow: duration("10 minutes")
+  }),
+  shutdown: Shutdown.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  store: section({
+    /** Ended tasks and events older than this are dropped. Default 30 days. */
+    keep: duration("30 days")
+  })
+}).annotate({ identifier: "RuntimeConfig" })
+export type RuntimeConfig = typeof RuntimeConfig.Type
+/** As written in a task file or a program: every part optional, durations as text. */
+export type Input = typeof RuntimeConfig.Encoded
+
+/** Decodes a configuration; fails with the path of what is wrong. */
+export const decode = Schema.decodeUnknownEffect(RuntimeConfig, { onExcessProperty: "error", errors: "all" })
+
+export const defaults: RuntimeConfig = Schema.decodeUnknownSync(RuntimeConfig)({})
+
+const presets = { api: RateLimiter.api, user: RateLimiter.user, expensive: RateLimiter.expensive }
+
+/** The limit that a name stands for; undefined: none. */
+export const limitOf = (limit: LimitOrPreset | undefined): RateLimiter.Limit | undefined =>
+  limit === undefined || limit === "none" ? undefined : typeof limit === "string" ? presets[limit] : limit

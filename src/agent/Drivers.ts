@@ -1,0 +1,35 @@
+/** The drivers that NofX brings along, over real processes. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type AgentDriver, AgentDrivers, type Reaper, type TaskCheck } from "./AgentDriver.ts"
+import { classify } from "./Classification.ts"
+import * as CommandDriver from "./CommandDriver.ts"
+import * as ProcessTaskCheck from "./ProcessTaskCheck.ts"
+import * as ProcessTree from "./ProcessTree.ts"
+
+export interface Options {
+  /** The environment that agents and checks inherit. */
+  readonly inheritEnv: Readonly<Record<string, string>>
+  /** Where agents work that name no directory. Absolute. */
+  readonly cwd: string
+}
+
+/** Drivers by name; for programs that bring their own. */
+export const layerOf = (drivers: Readonly<Record<string, AgentDriver>>): Layer.Layer<AgentDrivers> =>
+  Layer.succeed(AgentDrivers, { get: (name) => drivers[name], names: Object.keys(drivers) })
+
+/** Everything that has to do with processes: the drivers, the tasks' own checks, and the reaper. */
+export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | Reaper> =>
+  Layer.mergeAll(
+    Layer.effect(
+      AgentDrivers,
+      Effect.gen(function* () {
+        const drivers: Record<string, AgentDriver> = {
+          command: yield* CommandDriver.make({ classify, ...options })
+        }
+        return { get: (name: string) => drivers[name], names: Object.keys(drivers) }
+      })
+    ),
+    ProcessTaskCheck.layer(options),
+    ProcessTree.layerReaper
+  ).pipe(Layer.provide(ProcessTree.layer))

@@ -1,0 +1,80 @@
+/** Events as lines for people: what happened, to what, and what follows. */
+import * as Duration from "effect/Duration"
+import type { RuntimeEvent } from "../RuntimeEvent.ts"
+
+/** A time of day, local. */
+export const clockTime = (at: number): string => new Date(at).toTimeString().slice(0, 8)
+
+/** A span for people: whole seconds above ten, tenths below. */
+export const span = (millis: number): string => {
+  const rounded = millis < 10_000 ? Math.round(millis / 100) * 100 : Math.round(millis / 1000) * 1000
+  return Duration.format(Duration.millis(Math.max(0, rounded)))
+}
+
+/** The line of an event; undefined for those that say nothing new to somebody who watches. */
+export const eventText = (event: RuntimeEvent): string | undefined => {
+  switch (event._tag) {
+    case "RuntimeStarted":
+      return event.recovered + event.reaped === 0
+        ? undefined
+        : `recovered ${event.recovered} interrupted tasks, ended ${event.reaped} left-over processes`
+    case "TaskBlocked":
+      return `${event.taskId}: ${event.waiting.detail}`
+    case "TaskParked":
+      return `${event.taskId}: waits for ${event.waiting.for}${event.waiting.notBefore === undefined ? "" : ` until ${clockTime(event.waiting.notBefore)}`} (${event.waiting.detail})`
+    case "AttemptStarted":
+      return `${event.taskId}: attempt ${event.attempt} on ${event.agentId}`
+    case "AttemptEnded":
+      return event.outcome === "succeeded"
+        ? undefined
+        : `${event.taskId}: attempt ${event.attempt} ${event.outcome} after ${span(event.durationMillis)}${event.fault === undefined ? "" : `: ${event.fault._tag}: ${event.fault.detail}`}${event.next === undefined ? "" : `; ${event.next}`}`
+    case "TaskSucceeded":
+      return `${event.taskId}: succeeded${event.verified ? ", verified" : ""}${event.attempts > 1 ? ` (attempt ${event.attempts})` : ""}`
+    case "TaskDeadLettered":
+      return `${event.taskId}: dead letter ${event.deadLetterId}: ${event.reason}`
+    case "TaskCancelled":
+      return `${event.taskId}: cancelled: ${event.reason}`
+    case "LateOutcome":
+      return `${event.taskId}: a late outcome (${event.outcome}) of attempt ${event.attempt} changes nothing`
+    case "BudgetSpent":
+      return `budget: ${event.detail}`
+    case "AgentSpawnFailed":
+      return `agent ${event.agentId}: could not be started: ${event.fault.detail}`
+    case "AgentExited":
+      return `agent ${event.agentId}: ended by itself: ${event.fault.detail}`
+    case "AgentRestarted":
+      return `agent ${event.agentId}: restarted (${event.restarts})`
+    case "CircuitStateChanged":
+      return `circuit ${event.key}: ${event.from} → ${event.to}${event.openMillis === undefined ? "" : ` for ${span(event.openMillis)}`}${event.cause === "" ? "" : ` (${event.cause})`}`
+    case "GateClosed":
+      return `account ${event.account}: limited until ${clockTime(event.until)} (${event.cause})`
+    case "GateReopened":
+      return `account ${event.account}: open again`
+    case "DeadLetterRedriven":
+      return `dead letter ${event.deadLetterId}: redriven by ${event.by === "person" ? "hand" : "schedule"}`
+    case "DeadLetterResolved":
+      return `dead letter ${event.deadLetterId}: resolved`
+    case "ComponentDegraded":
+      return `degraded: ${event.component}: ${event.cause}`
+    case "ComponentRecovered":
+      return `well again: ${event.component}`
+    case "HealthAlert":
+      return `${event.raised ? "alert" : "alert over"}: ${event.incident}: ${event.detail}`
+    case "IntakePaused":
+      return `no new tasks are taken: ${event.cause}`
+    case "IntakeResumed":
+      return "new tasks are taken again"
+    case "PermissionRequested":
+      return `${event.agentId} asks: ${event.title}`
+    case "PermissionAnswered":
+      return `permission: ${event.answer} (${event.by})`
+    case "ShutdownPhaseStarted":
+      return `shutdown: ${event.phase}${event.remaining > 0 ? `, ${event.remaining} left` : ""}`
+    case "ShutdownFinished":
+      return event.abandoned.length === 0 ? undefined : `shutdown: given up on ${event.abandoned.join(", ")}`
+    case "RunFinished":
+      return `finished: ${event.succeeded} succeeded, ${event.deadLettered} dead-lettered, ${event.cancelled} cancelled${event.left > 0 ? `, ${event.left} left` : ""}`
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,134 @@
+/** Runs a task file: the batch it belongs to, its agents, its end, and what the user sees of it. */
+import * as path from "node:path"
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+import { AgentSpec, type PermissionMode } from "../agent/AgentSpec.ts"
+import { AgentRuntime } from "../AgentRuntime.ts"
+import type { RuntimeConfig } from "../RuntimeConfig.ts"
+import type { BatchEnd } from "../runtime/Batches.ts"
+import * as TaskFile from "../task/TaskFile.ts"
+import { ExitWith, exitCodes } from "./exitCodes.ts"
+import { loadTaskFile, options as fileOptions } from "./loadTaskFile.ts"
+import * as LocalRuntime from "./localRuntime.ts"
+import { Machine } from "./machine.ts"
+import * as RunOutput from "./runOutput.ts"
+
+export interface Options {
+  readonly file: string
+  readonly json: boolean
+  readonly stateDir: string | undefined
+  readonly maxAgents: number | undefined
+  readonly fresh: boolean
+  readonly permissions: PermissionMode | undefined
+}
+
+/** The file was changed while its batch is unfinished. Nothing was done. */
+export class FileChanged extends Schema.TaggedError<FileChanged>()("FileChanged", {
+  file: Schema.String,
+  batch: Schema.String,
+  left: Schema.Int
+}) {
+  override get message(): string {
+    return (
+      `${this.file} was changed while ${this.left} of its tasks have not ended (batch ${this.batch}).\n` +
+      "Undo the change to go on with them, or use --fresh to cancel them and begin anew with the file as it is now."
+    )
+  }
+}
+
+const encodeAgent = Schema.encodeSync(AgentSpec)
+
+/** The batch to go on with, or a new one: its id, and whether its tasks are there already. */
+const chooseBatch = Effect.fnUntraced(function* (file: string, digest: string, fresh: boolean) {
+  const runtime = yield* AgentRuntime
+  const unfinished = yield* runtime.unfinishedBatches(file)
+  for (const batch of unfinished) {
+    if (fresh) {
+      yield* runtime.cancelBatch(batch.id, "given up on with --fresh")
+      continue
+    }
+    if (batch.digest !== digest) return yield* new FileChanged({ file, batch: batch.id, left: batch.left })
+    return { id: batch.id, continued: true }
+  }
+  const now = yield* Clock.currentTimeMillis
+  return {
+    id: `${path
+      .basename(file)
+      .replace(/\.[^.]*$/, "")
+      .replaceAll(/[^A-Za-z0-9_-]+/g, "-")
+      .slice(0, 40)}-${now.toString(36)}`,
+    continued: false
+  }
+})
+
+/** Runs the file on the runtime that is provided, and answers how its batch ended. */
+const runBatch = Effect.fnUntraced(function* (taskFile: TaskFile.TaskFile<RuntimeConfig>, options: Options, onBatch: (id: string) => void) {
+  const runtime = yield* AgentRuntime
+  const batch = yield* chooseBatch(taskFile.file, TaskFile.digest(taskFile, fileOptions), options.fresh)
+  onBatch(batch.id)
+  // An agent that cannot be started is a dead letter, and so are the tasks that nobody else can do: the run goes on without it.
+  for (const spec of taskFile.agents) {
+    const input = encodeAgent(options.permissions === undefined ? spec : { ...spec, permissions: options.permissions })
+    yield* Effect.forkChild(
+      Effect.catchTag(runtime.spawn(input), "AgentSpawnFailed", () => Effect.void),
+      { startImmediately: true }
+    )
+  }
+  if (!batch.continued)
+    yield* runtime.submitBatch({ id: batch.id, file: taskFile.file, digest: TaskFile.digest(taskFile, fileOptions), tasks: taskFile.tasks })
+  return yield* runtime.awaitBatch(batch.id)
+})
+
+export const runFile = Effect.fnUntraced(function* (options: Options) {
+  const taskFile = yield* loadTaskFile(options.file)
+  const machine = yield* Machine
+  const cwd = path.dirname(taskFile.file)
+  const stateDirectory = yield* LocalRuntime.stateDirectory(cwd, options.stateDir)
+  const config =
+    options.maxAgents === undefined
+      ? taskFile.config
+      : {
+          ...taskFile.config,
+          bulkhead: { ...taskFile.config.bulkhead, global: { ...taskFile.config.bulkhead.global, permits: options.maxAgents } }
+        }
+
+  const program = Effect.gen(function* () {
+    const runtime = yield* AgentRuntime
+    const output = yield* RunOutput.make({ json: options.json, stateDirectory, command: `nofx run ${options.file}` })
+    let interrupts = 0
+    let batchId = ""
+    const running = yield* Effect.forkChild(
+      runBatch(taskFile, options, (id) => (batchId = id)),
+      { startImmediately: true }
+    )
+    const context = yield* Effect.context<never>()
+    const unsubscribe = machine.onSignal((count) => {
+      interrupts = count
+      output.note(count === 1 ? "interrupted: running tasks are drained; press Ctrl-C again to stop them now" : "stopping now")
+      Effect.runForkWith(context)(
+        Effect.andThen(
+          runtime.shutdown,
+          Effect.sync(() => running.interruptUnsafe())
+        )
+      )
+    })
+    const exit = yield* Fiber.await(running)
+    unsubscribe()
+    if (Exit.isFailure(exit) && interrupts === 0) return yield* Effect.failCause(exit.cause)
+    const end: BatchEnd = Exit.isSuccess(exit) ? exit.value : yield* runtime.standing(batchId)
+    yield* runtime.shutdown
+    yield* output.finish(end, interrupts > 0 && Exit.isFailure(exit))
+    if (Exit.isFailure(exit)) return yield* new ExitWith({ code: exitCodes.interrupted })
+    if (end.deadLettered + end.cancelled + end.left > 0) return yield* new ExitWith({ code: exitCodes.unfinished })
+  })
+
+  yield* program.pipe(
+    Effect.scoped,
+    Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run" })),
+    Effect.catchTag("OwnedByAnother", (owned) => Effect.andThen(Console.error(owned.message), new ExitWith({ code: exitCodes.owned })))
+  )
+})

@@ -1,0 +1,298 @@
+/**
+ * One attempt, from admission to settlement: commit, drive, watch, claim, verify, decide.
+ *
+ * Each step is written before it acts. The agent and its permits are held until the outcome is durable; whoever wants the attempt to end
+ * says so through `stop`, and it ends only when what it started is dead.
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type { AttemptContext, AttemptFailure, Checked, Progress } from "../agent/AgentDriver.ts"
+import type { AgentSpec } from "../agent/AgentSpec.ts"
+import type { Fault } from "../agent/Fault.ts"
+import * as Runaway from "../agent/Runaway.ts"
+import type { Claim, Task } from "../task/Task.ts"
+import * as TaskLife from "../task/TaskLife.ts"
+import { append, type Agent, type Core, type Running, setAgentState, type Stop } from "./Core.ts"
+import type { Settlement } from "./Settlement.ts"
+import type { Admission } from "./Pipe.ts"
+import { openContext } from "./Supervisor.ts"
+import * as Watch from "./Watch.ts"
+
+/** Bytes of an answer's end that stay in the record. */
+const keptOutput = 4_000
+
+export interface Attempts {
+  /** Starts the task on the agent; everything is held already. */
+  readonly start: (task: Task, agent: Agent, admission: Admission) => void
+  /** The task's own check, bounded by the configured time. Used by recovery too. */
+  readonly check: (task: Task, spec: AgentSpec, marker: string) => Effect.Effect<Checked>
+}
+
+/** What is known when an attempt's driver has ended. */
+type Ended = { readonly _tag: "Claimed"; readonly claim: Claim } | { readonly _tag: "Failed"; readonly failure: TaskLife.Failure }
+
+const causeText = (cause: unknown): string | undefined =>
+  cause === undefined ? undefined : cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
+
+export const make = (core: Core, settlement: Settlement): Attempts => {
+  const { config, journal, table } = core
+
+  const check = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> =>
+    Effect.timeoutOrElse(core.taskCheck.check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker), {
+      duration: config.timeLimit.verify,
+      orElse: () =>
+        Effect.succeed<Checked>({ _tag: "Failed", detail: `the check did not end within ${Duration.format(config.timeLimit.verify)}` })
+    })
+
+  const read = (key: string): Task => table.get(key)!
+
+  /** Longest time this attempt may take, with the fault that its end means. */
+  const limitOf = (task: Task, agent: Agent): { readonly millis: number; readonly fault: Fault } => {
+    const own = Duration.toMillis(task.spec.timeLimit ?? config.timeLimit.attempt)
+    const budget = task.spec.budget?.time
+    const left = budget === undefined ? Number.POSITIVE_INFINITY : Duration.toMillis(budget) - TaskLife.spent(task).timeMillis
+    const deadline = task.deadlineAt === undefined ? Number.POSITIVE_INFINITY : task.deadlineAt - core.wallNow() - agent.driver.stopMillis
+    if (left < own && left <= deadline) {
+      return {
+        millis: Math.max(0, left),
+        fault: { _tag: "Runaway", detail: `its time budget of ${Duration.format(budget!)} is used up`, evidence: "budget" }
+      }
+    }
+    const millis = Math.max(0, Math.min(own, deadline))
+    const detail = deadline < own ? "its deadline is due" : `it took longer than ${Duration.format(Duration.millis(own))}`
+    return { millis, fault: { _tag: "TimedOut", detail, limitMillis: millis } }
+  }
+
+  const drive = Effect.fnUntraced(function* (
+    key: string,
+    agent: Agent,
+    running: Running,
+    stopped: () => Stop | undefined,
+    onInner: (fiber: Fiber.Fiber<Claim, AttemptFailure>) => void
+  ) {
+    const session = agent.session!
+    const task = read(key)
+    const attempt = TaskLife.lastAttempt(task)!
+    const ids = {
+      taskId: task.spec.id,
+      batch: task.batch,
+      agentId: agent.spec.id,
+      run: attempt.run,
+      attempt: attempt.attempt,
+      attemptId: attempt.id
+    }
+    const runaway = Runaway.detector(config.budget.runaway)
+    const limit = limitOf(task, agent)
+    const watch = yield* Watch.make(core, agent, running, limit)
+    let tokensAtStart: number | undefined
+
+    const onProgress = (progress: Progress): void => {
+      watch.progress()
+      if (progress._tag !== "Waiting") running.admission.progress()
+      const loop = runaway(progress)
+      if (loop !== undefined) running.stop({ _tag: "Fault", fault: { _tag: "Runaway", detail: `no progress: ${loop}`, evidence: loop } })
+      if (progress._tag === "Usage" && progress.usage.tokens !== undefined) {
+        tokensAtStart ??= TaskLife.spent(read(key)).tokens
+        const limitTokens = task.spec.budget?.tokens
+        if (limitTokens !== undefined && tokensAtStart + progress.usage.tokens >= limitTokens) {
+          const evidence = `${tokensAtStart + progress.usage.tokens} of ${limitTokens} tokens`
+          running.stop({ _tag: "Fault", fault: { _tag: "Runaway", detail: `its token budget is used up: ${evidence}`, evidence } })
+        }
+      }
+      if (progress._tag !== "Output") {
+        const text =
+          progress._tag === "Tool"
+            ? `${progress.title} (${progress.status})`
+            : progress._tag === "Usage"
+              ? `${progress.usage.tokens ?? "?"} tokens`
+              : progress._tag === "Waiting"
+                ? progress.detail
+                : progress.text
+        journal.live({ _tag: "Progress", at: core.wallNow(), ...ids, kind: progress._tag, text })
+      }
+    }
+
+    const started = (sessionId?: string): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        if (stopped() !== undefined) return Effect.interrupt
+        const next = TaskLife.started(read(key), core.wallNow(), sessionId)
+        table.put(next)
+        return journal.commit([{ _tag: "PutTask", task: next }, append(core, { _tag: "AttemptStarted", ...ids })])
+      })
+
+    const resume =
+      task.spec.effect === "resumable" && session.resumable && task.session?.agentId === agent.spec.id ? task.session.id : undefined
+    const context: AttemptContext = {
+      attemptId: attempt.id,
+      task: task.spec,
+      run: attempt.run,
+      attempt: attempt.attempt,
+      ...(resume === undefined ? {} : { resume }),
+      open: openContext(core, agent, attempt.id),
+      started,
+      progress: onProgress,
+      permission: (request) => watch.paused(core.askPermission(agent, running, request))
+    }
+    const inner = yield* Effect.forkChild(Effect.interruptible(session.run(context)), { startImmediately: true })
+    onInner(inner)
+    const exit = yield* Fiber.await(inner)
+    watch.cancel()
+    return yield* classify(key, exit, stopped())
+  })
+
+  const classify = (key: string, exit: Exit.Exit<Claim, AttemptFailure>, stop: Stop | undefined): Effect.Effect<Ended> =>
+    Effect.sync(() => {
+      if (Exit.isSuccess(exit)) {
+        const claim = exit.value.output.length > keptOutput ? { ...exit.value, output: exit.value.output.slice(-keptOutput) } : exit.value
+        return { _tag: "Claimed", claim }
+      }
+      const attempt = TaskLife.lastAttempt(read(key))!
+      const reported = exit.cause.reasons.find(Cause.isFailReason)?.error
+      const begun = reported?.started ?? attempt.startedAt !== undefined
+      const asked: Fault | undefined =
+        stop === undefined ? undefined : stop._tag === "Fault" ? stop.fault : { _tag: "Cancelled", detail: stop.reason }
+      const defect = exit.cause.reasons.find(Cause.isDieReason)?.defect
+      const fault: Fault = asked ??
+        reported?.fault ?? {
+          _tag: "Unknown",
+          detail: defect === undefined ? "the driver was interrupted" : `the driver failed: ${String(defect)}`
+        }
+      return {
+        _tag: "Failed",
+        failure: {
+          fault,
+          started: begun,
+          sideEffects: reported?.sideEffects ?? (begun ? "unknown" : "none"),
+          sessionId: reported?.sessionId,
+          outputFile: reported?.outputFile,
+          usage: reported?.usage,
+          cause: causeText(reported?.cause ?? defect)
+        }
+      }
+    })
+
+  /** Everything between admission and settlement. Uninterruptible; only `stop` shortens it. */
+  const attempt = Effect.fnUntraced(function* (
+    key: string,
+    agent: Agent,
+    running: Running,
+    stopped: () => Stop | undefined,
+    onInner: (fiber: Fiber.Fiber<any, any>) => void
+  ) {
+    const admitted = read(key)
+    const last = TaskLife.lastAttempt(admitted)!
+    const ids = {
+      taskId: admitted.spec.id,
+      batch: admitted.batch,
+      agentId: agent.spec.id,
+      run: last.run,
+      attempt: last.attempt,
+      attemptId: last.id
+    }
+    yield* journal.commit([{ _tag: "PutTask", task: admitted }, append(core, { _tag: "AttemptAdmitted", ...ids })])
+    if (admitted.spec.changes === "required") {
+      const baseline = yield* core.taskCheck.baseline(admitted.spec, agent.spec)
+      if (baseline !== undefined) table.put(TaskLife.baselined(read(key), baseline))
+    }
+    const stop = stopped()
+    const ended: Ended =
+      stop === undefined && agent.session !== undefined
+        ? yield* drive(key, agent, running, stopped, onInner)
+        : {
+            _tag: "Failed",
+            failure: {
+              fault:
+                stop === undefined
+                  ? { _tag: "SpawnFailed", detail: "the agent was gone before it began", reason: "gone" }
+                  : stop._tag === "Fault"
+                    ? stop.fault
+                    : { _tag: "Cancelled", detail: stop.reason },
+              started: false,
+              sideEffects: "none"
+            }
+          }
+    if (ended._tag === "Failed") return yield* settlement.failed(key, running, agent, ended.failure, stopped())
+    const claimed = TaskLife.claimed(read(key), ended.claim)
+    table.put(claimed)
+    yield* journal.commit([{ _tag: "PutTask", task: claimed }, append(core, { _tag: "AttemptClaimed", ...ids })])
+    if (claimed.spec.verify === undefined && claimed.spec.changes === undefined) return yield* settlement.succeeded(key, running, false)
+    const checking = yield* Effect.forkChild(Effect.interruptible(check(claimed, agent.spec, agent.marker)), { startImmediately: true })
+    onInner(checking)
+    const checked = yield* Fiber.await(checking)
+    if (Exit.isSuccess(checked) && checked.value._tag === "Passed") return yield* settlement.succeeded(key, running, checked.value.verified)
+    const why = stopped()
+    const detail = Exit.isSuccess(checked) && checked.value._tag === "Failed" ? checked.value.detail : "the check was stopped"
+    const fault: Fault =
+      why === undefined ? { _tag: "CheckFailed", detail } : why._tag === "Fault" ? why.fault : { _tag: "Cancelled", detail: why.reason }
+    yield* settlement.failed(
+      key,
+      running,
+      agent,
+      {
+        fault,
+        started: true,
+        sideEffects: ended.claim.sideEffects,
+        sessionId: ended.claim.sessionId,
+        outputFile: ended.claim.outputFile,
+        usage: ended.claim.usage
+      },
+      why
+    )
+  })
+
+  const start = (task: Task, agent: Agent, admission: Admission): void => {
+    const attemptId = core.uniqueId()
+    table.put(TaskLife.admitted(task, { id: attemptId, agentId: agent.spec.id, now: core.wallNow() }))
+    let reason: Stop | undefined
+    let inner: Fiber.Fiber<unknown, unknown> | undefined
+    const settled = Deferred.makeUnsafe<void>()
+    const running: Running = {
+      taskKey: task.key,
+      attemptId,
+      admission,
+      since: core.now(),
+      stop: (why) => {
+        if (reason !== undefined) return
+        reason = why
+        inner?.interruptUnsafe()
+      },
+      settled: Deferred.await(settled),
+      permission: undefined
+    }
+    agent.running = running
+    agent.lastUsed = core.now()
+    setAgentState(core, agent, "working", task.spec.id)
+    const body = attempt(
+      task.key,
+      agent,
+      running,
+      () => reason,
+      (fiber) => {
+        inner = fiber
+        if (reason !== undefined) fiber.interruptUnsafe()
+      }
+    )
+    core.fork(
+      Effect.uninterruptible(
+        Effect.andThen(
+          body,
+          Effect.sync(() => {
+            agent.running = undefined
+            agent.lastUsed = core.now()
+            if (agent.state === "working" || agent.state === "stalled" || agent.state === "waiting") {
+              setAgentState(core, agent, agent.session === undefined ? "starting" : "idle", "")
+            }
+            Deferred.doneUnsafe(settled, Effect.void)
+            core.pump()
+          })
+        )
+      )
+    )
+  }
+
+  return { start, check }
+}

@@ -1,0 +1,151 @@
+/**
+ * Batches: the tasks of one file, and when nothing of them can go on any more.
+ *
+ * A batch is finished when each of its tasks has ended, or is held by a dependency that has failed: only a person can change that. Counts follow
+ * the events, so that asking costs nothing.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { RuntimeEvent, EventOf } from "../RuntimeEvent.ts"
+import type { BatchRecord } from "../store/Store.ts"
+import { isEnd, type Task } from "../task/Task.ts"
+import { append, type Core } from "./Core.ts"
+
+/** How a batch ended, or what it looks like when it is given up on. */
+export type BatchEnd = Omit<EventOf<"RunFinished">, "_tag" | "at" | "seq">
+
+export interface UnfinishedBatch {
+  readonly id: string
+  readonly digest: string
+  /** Tasks that have not ended. */
+  readonly left: number
+}
+
+interface Batch {
+  readonly record: BatchRecord
+  readonly ends: Map<string, "succeeded" | "deadLettered" | "cancelled">
+  readonly open: Set<string>
+  readonly held: Set<string>
+  readonly waiters: Array<Deferred.Deferred<BatchEnd>>
+  finished: boolean
+}
+
+export interface Batches {
+  readonly onEvent: (event: RuntimeEvent) => void
+  /** Takes up a batch, with the tasks it has. */
+  readonly track: (record: BatchRecord, tasks: ReadonlyArray<Task>) => void
+  /** Waits until nothing can go on; writes that down. */
+  readonly finished: (id: string) => Effect.Effect<BatchEnd>
+  /** Of this file, newest first. */
+  readonly unfinished: (file: string) => ReadonlyArray<UnfinishedBatch>
+  /** Ids of its tasks that have not ended. */
+  readonly open: (id: string) => ReadonlyArray<string>
+  /** As it stands. */
+  readonly standing: (id: string) => BatchEnd
+}
+
+/** The beginning of what a held task's waiting says. */
+export const heldMark = "held:"
+
+export const make = (core: () => Core): Batches => {
+  const batches = new Map<string, Batch>()
+
+  const standing = (id: string): BatchEnd => {
+    const counts = { succeeded: 0, deadLettered: 0, cancelled: 0 }
+    const batch = batches.get(id)
+    for (const end of batch?.ends.values() ?? []) counts[end]++
+    return { batch: id, ...counts, left: batch?.open.size ?? 0 }
+  }
+
+  const check = (batch: Batch): void => {
+    if (batch.waiters.length === 0 || batch.open.size > batch.held.size) return
+    const waiters = batch.waiters.splice(0)
+    batch.finished = true
+    const end = standing(batch.record.id)
+    core().fork(
+      Effect.andThen(
+        core().journal.commit([
+          { _tag: "PutBatch", batch: { ...batch.record, finishedAt: core().wallNow() } },
+          append(core(), { _tag: "RunFinished", ...end })
+        ]),
+        Effect.sync(() => {
+          for (const waiter of waiters) Deferred.doneUnsafe(waiter, Effect.succeed(end))
+        })
+      )
+    )
+  }
+
+  const ended = (event: { readonly batch: string; readonly taskId: string }, end: "succeeded" | "deadLettered" | "cancelled"): void => {
+    const batch = batches.get(event.batch)
+    if (batch === undefined) return
+    batch.ends.set(event.taskId, end)
+    batch.open.delete(event.taskId)
+    batch.held.delete(event.taskId)
+    check(batch)
+  }
+
+  const reopened = (event: { readonly batch: string; readonly taskId: string }): void => {
+    const batch = batches.get(event.batch)
+    if (batch === undefined) return
+    batch.ends.delete(event.taskId)
+    batch.open.add(event.taskId)
+    batch.held.delete(event.taskId)
+  }
+
+  return {
+    standing,
+    open: (id) => [...(batches.get(id)?.open ?? [])],
+    unfinished: (file) =>
+      [...batches.values()]
+        .filter((batch) => batch.record.file === file && !batch.finished)
+        .sort((a, b) => b.record.createdAt - a.record.createdAt)
+        .map((batch) => ({ id: batch.record.id, digest: batch.record.digest, left: batch.open.size })),
+    onEvent: (event) => {
+      switch (event._tag) {
+        case "TaskSucceeded":
+          return ended(event, "succeeded")
+        case "TaskDeadLettered":
+          return ended(event, "deadLettered")
+        case "TaskCancelled":
+          return ended(event, "cancelled")
+        case "TaskAccepted":
+        case "TaskQueued":
+          return reopened(event)
+        case "TaskBlocked": {
+          const batch = batches.get(event.batch)
+          if (batch === undefined) return
+          if (event.waiting.detail.startsWith(heldMark)) batch.held.add(event.taskId)
+          else batch.held.delete(event.taskId)
+          return check(batch)
+        }
+        default:
+          return
+      }
+    },
+    track: (record, tasks) => {
+      const batch: Batch = {
+        record,
+        ends: new Map(),
+        open: new Set(),
+        held: new Set(),
+        waiters: [],
+        finished: record.finishedAt !== undefined
+      }
+      for (const { spec, state, waiting } of tasks) {
+        if (isEnd(state)) batch.ends.set(spec.id, state === "dead-lettered" ? "deadLettered" : (state as "succeeded" | "cancelled"))
+        else batch.open.add(spec.id)
+        if (state === "blocked" && waiting?.detail.startsWith(heldMark)) batch.held.add(spec.id)
+      }
+      batches.set(record.id, batch)
+    },
+    finished: (id) =>
+      Effect.suspend(() => {
+        const batch = batches.get(id)
+        if (batch === undefined) return Effect.succeed(standing(id))
+        const waiter = Deferred.makeUnsafe<BatchEnd>()
+        batch.waiters.push(waiter)
+        check(batch)
+        return Deferred.await(waiter)
+      })
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The one dispatcher: gives waiting tasks to agents, in order, as far as every stage lets them through.
+ *
+ * It runs to a standstill whenever something changed, and arms one timer for the earliest time at which a stage may answer differently.
+ * Nothing polls. Operations of supervisors (spawn, restart) wait here too, in front of the tasks.
+ */
+import * as Effect from "effect/Effect"
+import type { Task, Waiting } from "../task/Task.ts"
+import * as TaskLife from "../task/TaskLife.ts"
+import type { Lane } from "../task/TaskQueue.ts"
+import { append, type Agent, type Core } from "./Core.ts"
+import type { Admission, Refusal, Request } from "./Pipe.ts"
+import type { Timer } from "./TaskTable.ts"
+
+/** A wait longer than this is written down with the task. Milliseconds. */
+const durableWait = 1_000
+
+export interface Dispatcher {
+  readonly pump: () => void
+  /** Waits until every stage lets the operation through. */
+  readonly admitted: (request: Request) => Effect.Effect<Admission>
+  /** What a task in the queue waits for. */
+  readonly waiting: (task: Task) => Waiting | undefined
+}
+
+export interface Options {
+  /** Why nothing may start at the moment; undefined: go. `notBefore` in monotonic milliseconds. */
+  readonly held: () => { readonly for: Waiting["for"]; readonly detail: string; readonly notBefore?: number } | undefined
+  readonly start: (task: Task, agent: Agent, admission: Admission) => void
+  /** No agent that could ever do this task is left. */
+  readonly hopeless: (task: Task) => void
+}
+
+interface Operation {
+  readonly request: Request
+  readonly resume: (admission: Admission) => void
+}
+
+const stageOf = (refusal: Refusal): Waiting["for"] => refusal.stage as Waiting["for"]
+
+export const make = (core: Core, options: Options): Dispatcher => {
+  const operations = new Set<Operation>()
+  /** Why the head of a lane was refused last. */
+  const refusals = new Map<string, Waiting>()
+  let pumping = false
+  let again = false
+  let wake: Timer | undefined
+  let wakeAt = Number.POSITIVE_INFINITY
+
+  const arm = (at: number): void => {
+    if (at === wakeAt) return
+    wake?.cancel()
+    wakeAt = at
+    wake =
+      at === Number.POSITIVE_INFINITY
+        ? undefined
+        : core.arm(Math.max(1, at - core.now()), () => {
+            wakeAt = Number.POSITIVE_INFINITY
+            pump()
+          })
+  }
+
+  const waitingFor = (refusal: Refusal): Waiting => ({
+    for: stageOf(refusal),
+    detail: refusal.detail,
+    ...(refusal.notBefore === undefined ? {} : { notBefore: Math.ceil(core.wallNow() + Math.max(0, refusal.notBefore - core.now())) })
+  })
+
+  /** Writes down that the head of a lane waits, when it will take a while and was not known yet. */
+  const park = (task: Task, waiting: Waiting): void => {
+    if (waiting.notBefore === undefined || waiting.notBefore - core.wallNow() <= durableWait) return
+    const known = task.waiting
+    if (known?.for === waiting.for && known.notBefore !== undefined && Math.abs(known.notBefore - waiting.notBefore) <= durableWait) return
+    const parked = TaskLife.parked(task, waiting)
+    core.table.put(parked)
+    core.journal.note(
+      { _tag: "PutTask", task: parked },
+      append(core, { _tag: "TaskParked", taskId: task.spec.id, batch: task.batch, waiting })
+    )
+  }
+
+  /** Is there an agent that could do the lane's tasks, now or later? */
+  const hopeful = (lane: Lane): boolean => {
+    for (const agent of core.agents.values()) {
+      if (agent.state === "failed") continue
+      if (
+        lane.agent === undefined ? lane.capabilities.every((each) => agent.spec.capabilities.includes(each)) : agent.spec.id === lane.agent
+      )
+        return true
+    }
+    return false
+  }
+
+  const idle = (lane: Lane): ReadonlyArray<Agent> => {
+    if (lane.agent !== undefined) {
+      const agent = core.agents.get(lane.agent)
+      return agent !== undefined && agent.state === "idle" ? [agent] : []
+    }
+    const able: Array<Agent> = []
+    for (const agent of core.agents.values()) {
+      if (agent.state !== "idle") continue
+      if (lane.capabilities.every((capability) => agent.spec.capabilities.includes(capability))) able.push(agent)
+    }
+    return able.sort((a, b) => a.lastUsed - b.lastUsed)
+  }
+
+  /** Starts the lane's first task on an agent, or answers the earliest time at which that may work. */
+  const serve = (lane: Lane): "started" | number => {
+    let earliest: Refusal | undefined
+    for (const agent of idle(lane)) {
+      const head = core.table.get(lane.head!)!
+      const request: Request = { operation: "execute", subject: head.key, agentId: agent.spec.id, account: agent.account }
+      const answer = core.admit(request)
+      if (answer._tag === "Refusal") {
+        if (earliest === undefined || (answer.notBefore ?? Number.POSITIVE_INFINITY) < (earliest.notBefore ?? Number.POSITIVE_INFINITY))
+          earliest = answer
+        continue
+      }
+      const key = answer.probe ? lane.safest! : head.key
+      refusals.delete(lane.name)
+      options.start(core.table.get(key)!, agent, answer)
+      return "started"
+    }
+    if (earliest === undefined) {
+      refusals.delete(lane.name)
+      if (!hopeful(lane)) options.hopeless(core.table.get(lane.head!)!)
+      return Number.POSITIVE_INFINITY
+    }
+    const waiting = waitingFor(earliest)
+    refusals.set(lane.name, waiting)
+    park(core.table.get(lane.head!)!, waiting)
+    return earliest.notBefore ?? Number.POSITIVE_INFINITY
+  }
+
+  const pass = (): number => {
+    let earliest = Number.POSITIVE_INFINITY
+    for (const operation of operations) {
+      const answer = core.admit(operation.request)
+      if (answer._tag === "Refusal") {
+        earliest = Math.min(earliest, answer.notBefore ?? Number.POSITIVE_INFINITY)
+        continue
+      }
+      operations.delete(operation)
+      operation.resume(answer)
+    }
+    const held = options.held()
+    if (held !== undefined) return Math.min(earliest, held.notBefore ?? Number.POSITIVE_INFINITY)
+    const refused = new Set<string>()
+    for (let started = true; started; ) {
+      started = false
+      for (const lane of core.table.queue.lanes()) {
+        if (refused.has(lane.name)) continue
+        const answer = serve(lane)
+        if (answer === "started") {
+          started = true
+          break
+        }
+        refused.add(lane.name)
+        earliest = Math.min(earliest, answer)
+      }
+    }
+    return earliest
+  }
+
+  const pump = (): void => {
+    if (pumping) {
+      again = true
+      return
+    }
+    pumping = true
+    try {
+      let earliest: number
+      do {
+        again = false
+        earliest = pass()
+      } while (again)
+      arm(earliest)
+    } finally {
+      pumping = false
+    }
+  }
+
+  return {
+    pump,
+    admitted: (request) =>
+      Effect.callback<Admission>((resume) => {
+        const answer = core.admit(request)
+        if (answer._tag === "Admission") return resume(Effect.succeed(answer))
+        let given: Admission | undefined
+        const operation: Operation = {
+          request,
+          resume: (admission) => {
+            given = admission
+            resume(Effect.succeed(admission))
+          }
+        }
+        operations.add(operation)
+        if (answer.notBefore !== undefined && answer.notBefore < wakeAt) arm(answer.notBefore)
+        return Effect.sync(() => {
+          operations.delete(operation)
+          given?.withdraw()
+        })
+      }),
+    waiting: (task) => {
+      if (task.waiting !== undefined) return task.waiting
+      if (task.state !== "queued") return undefined
+      const held = options.held()
+      if (held !== undefined) return { for: held.for, detail: held.detail }
+      const agent = (task.spec.effect === "resumable" ? task.session?.agentId : undefined) ?? task.spec.agent
+      const refusal = refusals.get(agent === undefined ? `:${[...new Set(task.spec.capabilities)].sort().join(",")}` : `@${agent}`)
+      if (refusal !== undefined) return refusal
+      if (agent !== undefined && !core.agents.has(agent)) return { for: "agent", detail: `agent ${agent} is not there` }
+      return { for: "agent", detail: agent === undefined ? "every agent that could do it is busy" : `agent ${agent} is busy` }
+    }
+  }
+}

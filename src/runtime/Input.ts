@@ -1,0 +1,30 @@
+/** What callers give, decoded: nothing of it is used before it fits its schema. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { AgentSpec } from "../agent/AgentSpec.ts"
+import { TaskSpec } from "../task/Task.ts"
+
+/** What a caller gave does not fit the schema; nothing was done. */
+export class InputInvalid extends Schema.TaggedError<InputInvalid>()("InputInvalid", { what: Schema.String, problem: Schema.String }) {
+  override get message(): string {
+    return `Invalid ${this.what}: ${this.problem}`
+  }
+}
+
+/** No task has this id. */
+export class TaskNotFound extends Schema.TaggedError<TaskNotFound>()("TaskNotFound", { taskId: Schema.String }) {
+  override get message(): string {
+    return `There is no task "${this.taskId}"`
+  }
+}
+
+const options = { onExcessProperty: "error", errors: "all" } as const
+
+const decoded = <A, E extends { readonly message: string }>(what: string, effect: Effect.Effect<A, E>): Effect.Effect<A, InputInvalid> =>
+  Effect.mapError(effect, (error) => new InputInvalid({ what, problem: error.message }))
+
+const decodeAgentSpec = Schema.decodeUnknownEffect(AgentSpec, options)
+const decodeTaskSpec = Schema.decodeUnknownEffect(TaskSpec, options)
+
+export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> => decoded("agent", decodeAgentSpec(input))
+export const task = (input: unknown): Effect.Effect<TaskSpec, InputInvalid> => decoded("task", decodeTaskSpec(input))

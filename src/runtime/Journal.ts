@@ -1,0 +1,152 @@
+/**
+ * The one way to the store: write first, act after.
+ *
+ * Commits become durable in the order in which they were asked for. While the store cannot write (a full disk), they wait and are tried
+ * again; nothing that depends on them happens meanwhile, and the runtime shows itself degraded. Published are only events that are
+ * durable, or that are live by nature.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { RuntimeEvent } from "../RuntimeEvent.ts"
+import type { Change, Fenced, Store, StoreUnavailable } from "../store/Store.ts"
+
+export interface Journal {
+  /** Completes when the changes are durable and their events published. */
+  readonly commit: (changes: ReadonlyArray<Change>) => Effect.Effect<void>
+  /** Adds changes that nothing waits for; they go with the next commit, at the latest in the next turn. */
+  readonly note: (...changes: ReadonlyArray<Change>) => void
+  /** Publishes an event that is live only. */
+  readonly live: (event: RuntimeEvent) => void
+  /** Synchronous, in order; a listener that throws is dropped. Returns how to stop listening. */
+  readonly onEvent: (listener: (event: RuntimeEvent) => void) => () => void
+  /** The seq of the last durable event. */
+  readonly seq: () => number
+  /** Why it cannot write at the moment. */
+  readonly degraded: () => StoreUnavailable | undefined
+  /** Completes when everything asked for so far is durable. */
+  readonly flush: Effect.Effect<void>
+  /** Completes when another owner has taken over. */
+  readonly fenced: Effect.Effect<Fenced>
+}
+
+/** How long it waits before it tries a store again that could not write. */
+const retryEvery = Duration.seconds(1)
+
+export interface Options {
+  readonly store: Store["Service"]
+  readonly seq: number
+  /** Runs an effect in the runtime's scope. */
+  readonly fork: (effect: Effect.Effect<void>) => void
+  /** The present state of what a change wrote: a change that is tried again must not bring back an older state. */
+  readonly latest: (change: Change) => Change
+  readonly onDegraded: (cause: StoreUnavailable | undefined) => void
+}
+
+interface Waiting {
+  readonly changes: ReadonlyArray<Change>
+  readonly done: Deferred.Deferred<void>
+}
+
+export const make = (options: Options): Journal => {
+  const { store } = options
+  const listeners = new Set<(event: RuntimeEvent) => void>()
+  const fenced = Deferred.makeUnsafe<Fenced>()
+  let seq = options.seq
+  let degraded: StoreUnavailable | undefined
+  let noted: Array<Change> = []
+  let noteArmed = false
+  /** Commits that failed or came while the store could not write, in order. */
+  let held: Array<Waiting> = []
+
+  const publish = (event: RuntimeEvent): void => {
+    if (event.seq !== undefined) seq = event.seq
+    for (const listener of listeners) {
+      try {
+        listener(event)
+      } catch {
+        listeners.delete(listener)
+      }
+    }
+  }
+
+  const write = (changes: ReadonlyArray<Change>): Effect.Effect<void, StoreUnavailable> =>
+    store.commit(changes, store.epoch).pipe(
+      Effect.map((events) => {
+        for (const event of events) publish(event)
+      }),
+      Effect.catchTag("Fenced", (cause) => Effect.andThen(Deferred.succeed(fenced, cause), Effect.never))
+    )
+
+  const hold = (changes: ReadonlyArray<Change>): Effect.Effect<void> => {
+    const done = Deferred.makeUnsafe<void>()
+    held.push({ changes, done })
+    return Deferred.await(done)
+  }
+
+  const recover: Effect.Effect<void> = Effect.gen(function* () {
+    while (held.length > 0) {
+      yield* Effect.sleep(retryEvery)
+      while (held.length > 0) {
+        const next = held[0]!
+        const exit = yield* Effect.exit(write(next.changes.map(options.latest)))
+        if (Exit.isFailure(exit)) break
+        held.shift()
+        yield* Deferred.succeed(next.done, undefined)
+      }
+    }
+    degraded = undefined
+    options.onDegraded(undefined)
+  })
+
+  const takeNoted = (): ReadonlyArray<Change> => {
+    const changes = noted
+    noted = []
+    return changes
+  }
+
+  const commit = (changes: ReadonlyArray<Change>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const all = noted.length === 0 ? changes : [...takeNoted(), ...changes]
+      if (all.length === 0) return Effect.void
+      if (degraded !== undefined) return hold(all)
+      return write(all).pipe(
+        Effect.catchTag("StoreUnavailable", (cause) => {
+          const wait = hold(all)
+          if (degraded !== undefined) return wait
+          degraded = cause
+          options.onDegraded(cause)
+          options.fork(recover)
+          return wait
+        })
+      )
+    })
+
+  return {
+    commit,
+    note: (...changes) => {
+      for (const change of changes) noted.push(change)
+      if (noteArmed) return
+      noteArmed = true
+      options.fork(
+        Effect.andThen(
+          Effect.yieldNow,
+          Effect.suspend(() => {
+            noteArmed = false
+            return commit([])
+          })
+        )
+      )
+    },
+    live: publish,
+    onEvent: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    seq: () => seq,
+    degraded: () => degraded,
+    flush: Effect.suspend(() => commit([])),
+    fenced: Deferred.await(fenced)
+  }
+}

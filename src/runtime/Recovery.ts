@@ -1,0 +1,113 @@
+/**
+ * What happens to the work of an earlier incarnation: reap what it left running, then settle every task that it was running.
+ *
+ * A task that had not started goes back to the queue. One whose outcome was claimed, or that brings its own check, is verified before
+ * anything runs again. What is left is decided by effect class, like any failed attempt. The order is fixed: nothing is settled before
+ * every process of the earlier incarnation is dead.
+ */
+import * as Effect from "effect/Effect"
+import type { ProcessIdentity, Reaper } from "../agent/AgentDriver.ts"
+import type { AgentSpec } from "../agent/AgentSpec.ts"
+import { accountOf } from "../agent/AgentSpec.ts"
+import type { Fault } from "../agent/Fault.ts"
+import type { Change, Loaded, ProcessRecord } from "../store/Store.ts"
+import type { Claim, Task } from "../task/Task.ts"
+import * as TaskLife from "../task/TaskLife.ts"
+import type { Attempts } from "./Attempts.ts"
+import { append, type Core } from "./Core.ts"
+import type { Settlement } from "./Settlement.ts"
+
+const identityOf = (record: ProcessRecord): ProcessIdentity | undefined =>
+  record.pid === undefined || record.startTime === undefined || record.bootId === undefined
+    ? undefined
+    : { pid: record.pid, startTime: record.startTime, bootId: record.bootId }
+
+/** Ends every process that the store still knows. Answers how many were ended. */
+export const reap = (core: Core, loaded: Loaded, reaper: Reaper["Service"]): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    if (loaded.processes.length === 0) return 0
+    const ended = yield* reaper.reap(
+      loaded.processes.map((record) => {
+        const identity = identityOf(record)
+        return { marker: record.marker, ...(identity === undefined ? {} : { identity }) }
+      })
+    )
+    yield* core.journal.commit(loaded.processes.map((record): Change => ({ _tag: "DeleteProcess", marker: record.marker })))
+    return ended
+  })
+
+/** The runtime's own end, as the fault of the attempts that it interrupted. Nobody is to blame. */
+const hostEnded: Fault = { _tag: "LocalStall", detail: "the host ended while the attempt was running", lagMillis: 0 }
+
+/** Settles one task that was running when the host ended. */
+const settle = Effect.fnUntraced(function* (
+  core: Core,
+  settlement: Settlement,
+  attempts: Attempts,
+  task: Task,
+  spec: AgentSpec | undefined
+) {
+  const last = TaskLife.lastAttempt(task)!
+  const account = spec === undefined ? "" : accountOf(spec)
+  const end = (changes: ReadonlyArray<Change>): Effect.Effect<void> => core.journal.commit(changes)
+
+  const begun = last.startedAt !== undefined
+  if (begun && spec !== undefined && (last.claim !== undefined || task.spec.verify !== undefined)) {
+    const asks = task.spec.verify !== undefined || task.spec.changes !== undefined
+    const checked = asks ? yield* attempts.check(task, spec, core.uniqueId()) : { _tag: "Passed" as const, verified: false }
+    if (checked._tag === "Passed" && (last.claim !== undefined || checked.verified)) {
+      const claim: Claim = last.claim ?? { stop: "recovered", output: "", sideEffects: "unknown" }
+      return yield* end(settlement.successChanges(TaskLife.claimed(task, claim), checked.verified))
+    }
+    if (checked._tag === "Failed" && last.claim !== undefined) {
+      const failure: TaskLife.Failure = {
+        fault: { _tag: "CheckFailed", detail: checked.detail },
+        started: true,
+        sideEffects: last.claim.sideEffects,
+        sessionId: last.claim.sessionId
+      }
+      return yield* end(failed(core, settlement, task, failure, account))
+    }
+  }
+  yield* end(
+    failed(
+      core,
+      settlement,
+      task,
+      { fault: hostEnded, started: begun, sideEffects: begun ? "unknown" : "none", sessionId: last.sessionId },
+      account
+    )
+  )
+})
+
+const failed = (core: Core, settlement: Settlement, task: Task, failure: TaskLife.Failure, account: string): ReadonlyArray<Change> => {
+  const recorded = TaskLife.failed(task, failure, core.wallNow())
+  const last = TaskLife.lastAttempt(recorded)!
+  const after = settlement.failureChanges(recorded, failure, account)
+  return [
+    append(core, {
+      _tag: "AttemptEnded",
+      taskId: task.spec.id,
+      batch: task.batch,
+      agentId: last.agentId,
+      run: last.run,
+      attempt: last.attempt,
+      attemptId: last.id,
+      outcome: "failed",
+      fault: failure.fault,
+      next: after.next,
+      durationMillis: 0
+    }),
+    ...after.changes
+  ]
+}
+
+/** Settles every task that was running. Answers how many there were. */
+export const reconcile = Effect.fnUntraced(function* (core: Core, settlement: Settlement, attempts: Attempts, loaded: Loaded) {
+  const specs = new Map(loaded.agents.map((agent) => [agent.spec.id, agent.spec]))
+  const interrupted = loaded.tasks.filter((task) => task.state === "running")
+  for (const task of interrupted) {
+    yield* settle(core, settlement, attempts, task, specs.get(TaskLife.lastAttempt(task)!.agentId))
+  }
+  return interrupted.length
+})

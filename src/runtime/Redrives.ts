@@ -1,0 +1,115 @@
+/**
+ * Dead letters on their way back: what a redrive does with a task or an agent, and when the schedule's turn comes.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { DeadLetter } from "../reliability/DeadLetter.ts"
+import type { Fate, Outcome } from "../reliability/DeadLetterQueue.ts"
+import type { Loaded, Store } from "../store/Store.ts"
+import { isEnd, type Task } from "../task/Task.ts"
+import type { Core } from "./Core.ts"
+import { accountKey, agentKey } from "./Pipe.ts"
+import type { Settlement } from "./Settlement.ts"
+import type { Supervisor } from "./Supervisor.ts"
+import type { Timer } from "./TaskTable.ts"
+
+export interface Redrives {
+  /** Fills the queue from the store; the tasks are in the table already. */
+  readonly load: (loaded: Loaded) => Effect.Effect<void>
+  /** Tasks of this kind are redriven by running them again, unless the program has registered something else. */
+  readonly serve: (kind: string) => void
+  /** Arms the timer for the next due letter. */
+  readonly arm: () => void
+  /** Redrives what is due and may be. */
+  readonly turn: () => void
+}
+
+export interface Parts {
+  readonly settlement: Settlement
+  readonly supervisor: Supervisor
+  readonly store: Store["Service"]
+}
+
+export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { deadLetters, table } = core
+    let timer: Timer | undefined
+    let turning = false
+
+    const find = (key: string): Effect.Effect<Task | undefined> =>
+      Effect.suspend(() => {
+        const task = table.get(key)
+        return task === undefined ? Effect.orDie(parts.store.task(key)) : Effect.succeed(task)
+      })
+
+    const task = (letter: DeadLetter): Effect.Effect<Outcome> =>
+      Effect.gen(function* () {
+        const found = yield* find(letter.subject)
+        if (found === undefined) return { _tag: "FailedAgain", reason: "its task is not in the store any more", cause: "InvalidRequest" }
+        if (!isEnd(found.state)) return { _tag: "Requeued" }
+        if (found.state === "succeeded") return { _tag: "Resolved" }
+        yield* core.journal.commit(parts.settlement.redriveChanges(found))
+        core.pump()
+        return { _tag: "Requeued" }
+      })
+
+    /** Why the schedule must leave a letter alone for now: its circuit is not closed, or its gate not open. */
+    const guard = (letter: DeadLetter): string | undefined => {
+      const found = table.get(letter.subject)
+      const wanted = found?.spec.agent ?? letter.subject
+      const agents = [...core.agents.values()].filter((agent) => agent.spec.id === wanted)
+      for (const agent of agents) {
+        for (const key of [agentKey(agent.spec.id), accountKey(agent.account)]) {
+          const { state } = core.patterns.breaker.status(key)
+          if (state !== "closed") return `circuit ${key} is ${state}`
+        }
+        const gate = core.patterns.gate.status(agent.account)
+        if (gate.state !== "open") return `account ${agent.account} is limited`
+      }
+      return undefined
+    }
+
+    const turn = (): void => {
+      if (turning) return
+      turning = true
+      core.fork(
+        Effect.ensuring(
+          Effect.ignore(deadLetters.redriveDue(guard)),
+          Effect.sync(() => {
+            turning = false
+            arm()
+          })
+        )
+      )
+    }
+
+    const arm = (): void => {
+      timer?.cancel()
+      const at = deadLetters.nextDueAt()
+      timer = at === undefined || turning ? undefined : core.arm(Math.max(1, at - core.wallNow()), turn)
+    }
+
+    const serve = (kind: string): void => {
+      if (!deadLetters.hasProcessor(kind)) deadLetters.register(kind, task)
+    }
+
+    const fate = (letter: DeadLetter): Fate => {
+      const found = table.get(letter.subject)
+      return found !== undefined && !isEnd(found.state) ? "running" : "not-begun"
+    }
+
+    serve("task")
+    for (const kind of ["spawn", "restart"]) deadLetters.register(kind, (letter) => parts.supervisor.redrive(letter.subject))
+    yield* Effect.addFinalizer(() => Effect.sync(() => timer?.cancel()))
+
+    return {
+      serve,
+      arm,
+      turn,
+      load: (loaded) =>
+        Effect.gen(function* () {
+          yield* Effect.orDie(deadLetters.load(loaded.deadLetters, fate))
+          arm()
+        })
+    }
+  })

@@ -1,0 +1,138 @@
+/**
+ * What a change in one part means for the others: written down, told, and acted upon. No part knows another; the wires are all here.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
+import * as CooldownGate from "../reliability/CooldownGate.ts"
+import type { Change, Loaded, PatternRecord } from "../store/Store.ts"
+import * as TaskLife from "../task/TaskLife.ts"
+import { append, type Core } from "./Core.ts"
+import type { Intake } from "./Intake.ts"
+import type { Redrives } from "./Redrives.ts"
+
+const put = (kind: PatternRecord["kind"], key: string, state: unknown): Change =>
+  state === undefined ? { _tag: "DeletePattern", kind, key } : { _tag: "PutPattern", pattern: { kind, key, state } }
+
+/** Connects patterns, journal, health and dispatcher until the scope closes. */
+export const connect = (
+  core: Core,
+  parts: { readonly intake: Intake; readonly redrives: Redrives }
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { deadLetters, health, journal, patterns } = core
+    const until = (unsubscribe: () => void) => Effect.addFinalizer(() => Effect.sync(unsubscribe))
+
+    yield* until(
+      patterns.breaker.onChange((change) => {
+        journal.note(
+          put("breaker", change.key, patterns.breaker.dump(change.key)),
+          append(core, {
+            _tag: "CircuitStateChanged",
+            key: change.key,
+            from: change.from,
+            to: change.to,
+            cause: change.cause,
+            ...(change.openMillis === undefined ? {} : { openMillis: change.openMillis })
+          })
+        )
+        // A circuit that is not closed is a degraded dependency; never a runtime that is not alive.
+        if (change.to === "closed") health.recovered(`circuit ${change.key}`)
+        else health.degrade(`circuit ${change.key}`, `${change.to}: ${change.cause}`)
+        if (change.to === "closed") parts.redrives.turn()
+        core.pump()
+      })
+    )
+    yield* until(
+      patterns.gate.onChange((change) => {
+        const told = change._tag === "Closed" || change._tag === "Reopened"
+        if (change._tag !== "Room") journal.note(put("gate", change.account, patterns.gate.dump(change.account)))
+        if (told) {
+          journal.note(
+            append(
+              core,
+              change._tag === "Closed"
+                ? { _tag: "GateClosed", account: change.account, until: change.until, cause: change.cause }
+                : { _tag: "GateReopened", account: change.account }
+            )
+          )
+        }
+        if (change._tag === "Reopened") parts.redrives.turn()
+        core.pump()
+      })
+    )
+    yield* until(patterns.limiter.onChange(core.pump))
+    yield* until(patterns.bulkhead.onChange(core.pump))
+    yield* until(
+      deadLetters.onEvent(() => {
+        if (deadLetters.isFull()) {
+          const cause = `the dead letter queue is full (${core.config.deadLetter.maxLetters}): retry, discard or export some`
+          parts.intake.stop("deadLetters", cause)
+          health.degrade("deadLetters", cause, { blocksWork: true })
+        } else {
+          parts.intake.resume("deadLetters")
+          health.recovered("deadLetters")
+        }
+        parts.redrives.arm()
+      })
+    )
+    yield* until(
+      health.onEvent((event) => {
+        switch (event._tag) {
+          case "HealthChanged":
+            return journal.note(append(core, { _tag: "HealthChanged", check: event.check, status: event.status, evidence: event.evidence }))
+          case "HealthAlert":
+            return journal.note(append(core, { _tag: "HealthAlert", incident: event.incident, raised: event.raised, detail: event.detail }))
+          case "ComponentDegraded":
+            return journal.live({ _tag: "ComponentDegraded", at: core.wallNow(), component: event.component, cause: event.cause })
+          case "ComponentRecovered":
+            return journal.live({ _tag: "ComponentRecovered", at: core.wallNow(), component: event.component })
+          default:
+            return
+        }
+      })
+    )
+  })
+
+const decodeBreaker = Schema.decodeUnknownOption(CircuitBreaker.Persisted)
+const decodeGate = Schema.decodeUnknownOption(CooldownGate.Persisted)
+
+/** Puts the patterns back as an earlier incarnation left them. What cannot be read is shown, and starts anew. */
+export const restore = (core: Core, loaded: Loaded): void => {
+  for (const { key, kind, state } of loaded.patterns) {
+    const lost = (): void => core.health.degrade(`${kind} ${key}`, "its stored state could not be read; it began anew")
+    if (kind === "breaker") {
+      const persisted = decodeBreaker(state)
+      if (Option.isSome(persisted)) core.patterns.breaker.restore(key, persisted.value)
+      else lost()
+    } else if (kind === "gate") {
+      const persisted = decodeGate(state)
+      if (Option.isSome(persisted)) core.patterns.gate.restore(key, persisted.value)
+      else lost()
+    }
+  }
+  for (const row of loaded.quarantined) core.health.degrade(`store row ${row.table} ${row.key}`, `quarantined: ${row.reason}`)
+}
+
+/**
+ * The wall clock went ahead of the time that passed, or behind it: deadlines count time that passed only, and a wait that was written down as a
+ * time must not grow when the clock is set back.
+ */
+export const onClockJump = (core: Core, millis: number): void => {
+  const { table } = core
+  for (const task of [...table.all()]) {
+    let next = TaskLife.shifted(task, millis)
+    if (millis < 0 && next.waiting?.notBefore !== undefined) {
+      next = { ...next, waiting: { ...next.waiting, notBefore: next.waiting.notBefore + millis } }
+    }
+    if (next !== task) {
+      table.put(next)
+      core.journal.note({ _tag: "PutTask", task: next })
+    }
+  }
+  core.patterns.gate.resync()
+  table.rearm()
+  core.pump()
+}

@@ -1,0 +1,165 @@
+/**
+ * Every transition a task may take, as pure functions of the record and the time.
+ *
+ * The last attempt is the only one that can be open; whoever settles it names it, and a loser finds that it is no longer the open one
+ * (`isOpen`): that is the compare-and-set on (task, run, attempt).
+ */
+import * as Duration from "effect/Duration"
+import type { Fault } from "../agent/Fault.ts"
+import type { Attempt, Claim, SideEffects, Task, TaskSpec, Usage, Waiting } from "./Task.ts"
+
+/** A task's key: its id alone outside batches, so that programs may use plain ids. */
+export const keyOf = (batch: string, id: string): string => (batch === "" ? id : `${batch}/${id}`)
+
+export const accept = (spec: TaskSpec, options: { readonly batch: string; readonly order: number; readonly now: number }): Task => ({
+  key: keyOf(options.batch, spec.id),
+  batch: options.batch,
+  spec,
+  state: "queued",
+  order: options.order,
+  acceptedAt: options.now,
+  runStartedAt: options.now,
+  run: 1,
+  attempts: [],
+  ...(spec.deadline === undefined ? {} : { deadlineAt: options.now + Duration.toMillis(spec.deadline) })
+})
+
+const without = <Key extends keyof Task>(task: Task, ...keys: ReadonlyArray<Key>): Omit<Task, Key> => {
+  const copy: Partial<Task> = { ...task }
+  for (const key of keys) delete copy[key]
+  return copy as Omit<Task, Key>
+}
+
+/** It waits for its turn, and for nothing else. */
+export const queued = (task: Task): Task => ({ ...without(task, "waiting"), state: "queued" })
+
+/** It waits for a time or a change that has nothing to do with other tasks. */
+export const parked = (task: Task, waiting: Waiting): Task => ({ ...task, state: "parked", waiting })
+
+/** It waits for other tasks. */
+export const blocked = (task: Task, waiting: Waiting): Task => ({ ...task, state: "blocked", waiting })
+
+export const lastAttempt = (task: Task): Attempt | undefined => task.attempts[task.attempts.length - 1]
+
+/** Is this attempt the one whose outcome still counts? */
+export const isOpen = (task: Task, attemptId: string): boolean => {
+  const last = lastAttempt(task)
+  return task.state === "running" && last !== undefined && last.id === attemptId && last.endedAt === undefined
+}
+
+/** Admitted by every stage: the attempt exists, nothing was delivered. */
+export const admitted = (task: Task, attempt: { readonly id: string; readonly agentId: string; readonly now: number }): Task => ({
+  ...without(task, "waiting"),
+  state: "running",
+  attempts: [
+    ...task.attempts,
+    { id: attempt.id, run: task.run, attempt: attemptsOfRun(task) + 1, agentId: attempt.agentId, admittedAt: attempt.now }
+  ]
+})
+
+/** How many attempts its current run has had. */
+export const attemptsOfRun = (task: Task): number => {
+  let count = 0
+  for (const attempt of task.attempts) if (attempt.run === task.run) count++
+  return count
+}
+
+const patchLast = (task: Task, patch: Partial<Attempt>): Task => {
+  const attempts = task.attempts.slice()
+  attempts[attempts.length - 1] = { ...attempts[attempts.length - 1]!, ...patch }
+  return { ...task, attempts }
+}
+
+export const baselined = (task: Task, baseline: string): Task => patchLast(task, { baseline })
+
+/** From here on the prompt may have been delivered. */
+export const started = (task: Task, now: number, sessionId: string | undefined): Task => {
+  const next = patchLast(task, { startedAt: now, ...(sessionId === undefined ? {} : { sessionId }) })
+  return sessionId === undefined ? next : { ...next, session: { id: sessionId, agentId: lastAttempt(task)!.agentId } }
+}
+
+/** The agent says that it is done; the check comes next. */
+export const claimed = (task: Task, claim: Claim): Task =>
+  patchLast(task, {
+    claim,
+    sideEffects: claim.sideEffects,
+    ...(claim.usage === undefined ? {} : { usage: claim.usage }),
+    ...(claim.outputFile === undefined ? {} : { outputFile: claim.outputFile })
+  })
+
+/** What is known of a failed attempt. */
+export interface Failure {
+  readonly fault: Fault
+  readonly started: boolean
+  readonly sideEffects: SideEffects
+  readonly sessionId?: string | undefined
+  readonly outputFile?: string | undefined
+  readonly usage?: Usage | undefined
+  readonly cause?: string | undefined
+}
+
+/** The open attempt failed; what becomes of the task is decided next. */
+export const failed = (task: Task, failure: Failure, now: number): Task => {
+  const next = patchLast(task, {
+    endedAt: now,
+    fault: failure.fault,
+    sideEffects: failure.sideEffects,
+    ...(failure.cause === undefined ? {} : { cause: failure.cause }),
+    ...(failure.sessionId === undefined ? {} : { sessionId: failure.sessionId }),
+    ...(failure.outputFile === undefined ? {} : { outputFile: failure.outputFile }),
+    ...(failure.usage === undefined ? {} : { usage: failure.usage })
+  })
+  return failure.sessionId === undefined ? next : { ...next, session: { id: failure.sessionId, agentId: lastAttempt(task)!.agentId } }
+}
+
+/** The delay that was chosen after the last attempt. */
+export const delayed = (task: Task, delayMillis: number): Task => patchLast(task, { delayMillis })
+
+export const succeeded = (task: Task, verified: boolean, now: number): Task => {
+  const last = lastAttempt(task)!
+  return {
+    ...without(patchLast(task, { endedAt: now }), "waiting", "reason"),
+    state: "succeeded",
+    endedAt: now,
+    result: { claim: last.claim!, verified, agentId: last.agentId }
+  }
+}
+
+export const deadLettered = (task: Task, reason: string, deadLetterId: string, now: number): Task => ({
+  ...without(task, "waiting"),
+  state: "dead-lettered",
+  endedAt: now,
+  reason,
+  deadLetterId
+})
+
+export const cancelled = (task: Task, reason: string, now: number): Task => ({
+  ...without(task, "waiting"),
+  state: "cancelled",
+  endedAt: now,
+  reason
+})
+
+/** Opens the next run. Its deadline, if it has one, begins anew; its session is kept. */
+export const redriven = (task: Task, now: number): Task => ({
+  ...without(task, "waiting", "endedAt", "reason", "deadlineAt"),
+  state: "queued",
+  run: task.run + 1,
+  runStartedAt: now,
+  ...(task.spec.deadline === undefined ? {} : { deadlineAt: now + Duration.toMillis(task.spec.deadline) })
+})
+
+/** The host slept, or was down: deadlines count only the time in which it is awake. */
+export const shifted = (task: Task, millis: number): Task =>
+  task.deadlineAt === undefined ? task : { ...task, deadlineAt: task.deadlineAt + millis }
+
+/** Tokens and time that all its attempts have used. */
+export const spent = (task: Task): { readonly attempts: number; readonly tokens: number; readonly timeMillis: number } => {
+  let tokens = 0
+  let timeMillis = 0
+  for (const attempt of task.attempts) {
+    tokens += attempt.usage?.tokens ?? 0
+    if (attempt.startedAt !== undefined && attempt.endedAt !== undefined) timeMillis += attempt.endedAt - attempt.startedAt
+  }
+  return { attempts: task.attempts.length, tokens, timeMillis }
+}

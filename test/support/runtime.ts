@@ -1,0 +1,80 @@
+/** A runtime over the memory store and drivers that a test scripts. */
+import { Context, Duration, Effect, Layer } from "effect"
+import {
+  type AgentDriver,
+  AgentDrivers,
+  type AttemptContext,
+  type AttemptFailure,
+  type Checked,
+  Reaper,
+  TaskCheck
+} from "../../src/agent/AgentDriver.ts"
+import type { Fault } from "../../src/agent/Fault.ts"
+import * as AgentRuntime from "../../src/AgentRuntime.ts"
+import * as RuntimeConfig from "../../src/RuntimeConfig.ts"
+import { Environment } from "../../src/runtime/Environment.ts"
+import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import type { Claim } from "../../src/task/Task.ts"
+
+/** What an attempt does; `started` must be awaited before anything else. */
+export type Script = (attempt: AttemptContext, agentId: string) => Effect.Effect<Claim, AttemptFailure>
+
+export const claim = (output = "done"): Claim => ({ stop: "end_turn", output, sideEffects: "unknown" })
+
+export const failure = (fault: Fault, more: Partial<AttemptFailure> = {}): AttemptFailure => ({
+  fault,
+  started: true,
+  sideEffects: "unknown",
+  ...more
+})
+
+/** Starts, takes a while, and does what it is told. */
+export const afterStart =
+  (effect: Effect.Effect<Claim, AttemptFailure>): Script =>
+  (attempt) =>
+    Effect.andThen(attempt.started(), effect)
+
+export const succeedAfter = (duration: Duration.Input): Script => afterStart(Effect.as(Effect.sleep(duration), claim()))
+
+/** A driver without processes. */
+export const driver = (
+  script: Script,
+  more: { readonly open?: Effect.Effect<void, Fault>; readonly exited?: Effect.Effect<Fault>; readonly resumable?: boolean } = {}
+): AgentDriver => ({
+  stopMillis: 0,
+  probe: () => Effect.void,
+  open: (spec) =>
+    Effect.as(more.open ?? Effect.void, {
+      resumable: more.resumable ?? false,
+      exited: more.exited ?? Effect.never,
+      activity: Effect.succeed({ cpuMillis: 0, ioBytes: 0, processes: 1, files: "" }),
+      run: (attempt) => script(attempt, spec.id)
+    })
+})
+
+export interface Options {
+  readonly config?: unknown
+  readonly drivers: Readonly<Record<string, AgentDriver>>
+  readonly check?: Effect.Effect<Checked>
+  readonly disk?: MemoryStore.Disk
+  readonly environment?: Partial<Environment>
+}
+
+/** Builds the layer; the config as a task file would give it. */
+export const layer = (options: Options): Layer.Layer<AgentRuntime.AgentRuntime> =>
+  Layer.unwrap(
+    Effect.map(RuntimeConfig.decode(options.config ?? {}), (config) =>
+      AgentRuntime.layer(config).pipe(
+        Layer.provide([
+          options.disk === undefined ? MemoryStore.layer() : MemoryStore.layerDisk(options.disk),
+          Layer.succeed(AgentDrivers, { get: (name) => options.drivers[name], names: Object.keys(options.drivers) }),
+          Layer.succeed(TaskCheck, {
+            baseline: () => Effect.succeed(undefined),
+            check: (task) => options.check ?? Effect.succeed({ _tag: "Passed", verified: task.verify !== undefined })
+          }),
+          Layer.succeed(Reaper, { reap: () => Effect.succeed(0) }),
+          Layer.succeed(Environment, { ...Context.get(Context.empty(), Environment), ...options.environment })
+        ])
+      )
+    )
+  ).pipe(Layer.orDie)
