@@ -50,11 +50,10 @@ export const classify = (observation: Observation): Fault | undefined => {
 
   if (ours) return { _tag: "Cancelled", rule: "ours", detail: "NofX ended it" }
 
-  if (claimed) {
-    const stopped = byStopReason(observation.stopReason)
-    if (stopped !== undefined) return stopped
-    return claimedFault(observation, agent, answer)
-  }
+  // The agent's own reason to stop counts whatever exit code it chose for it.
+  const stopped = rpcError === undefined && signal === null ? byStopReason(observation.stopReason) : undefined
+  if (stopped !== undefined) return stopped
+  if (claimed) return claimedFault(observation, agent, answer)
 
   const crash = crashOf(observation, agent)
   if (crash !== undefined) return crash

@@ -24,7 +24,7 @@ export interface Evidence {
 const valueLimit = 2_000
 const depthLimit = 8
 /** Longest text that rules look at, in characters; of longer ones the end. Agents print the decisive line last. */
-export const textLimit = 8_192
+const textLimit = 8_192
 
 const wordFields =
   /^(?:error|errorkind|kind|errortype|type|code|errorcode|name|errorname|codexerrorinfo|category|terminalreason|reason|subtype|status|errorstatus)$/
@@ -34,14 +34,10 @@ const messageFields = /^(?:message|details|detail|error|title|result|responsebod
 const terminalControl = new RegExp(`${String.fromCharCode(27)}\\[[0-9;?]{0,16}[A-Za-z]`, "g")
 
 /** The text without colours and other terminal controls; its end, bounded. */
-export const plain = (text: string, limit: number = textLimit): string =>
-  text
-    .slice(-limit)
-    .replace(terminalControl, "")
-    .replace(/\r/g, "")
+export const plain = (text: string, limit: number = textLimit): string => text.slice(-limit).replace(terminalControl, "").replace(/\r/g, "")
 
 /** Does the text name an HTTP status as such? The last one, since earlier ones belong to tries that were followed by others. */
-export const statusOfText = (text: string): number | undefined => {
+const statusOfText = (text: string): number | undefined => {
   const matches = text.matchAll(
     /(?:\bstatus(?: code)?[:=]? {0,2}|\bAPI Error: |\bHTTP(?:\/[12](?:\.\d)?)? {0,2}|\brejected \(|"(?:code|status|statusCode)": ?)([45]\d\d)\b/gi
   )

@@ -261,7 +261,7 @@ describe("Classification", () => {
           ...(input.stop === null ? {} : { stopReason: input.stop }),
           meta: input.meta
         })
-        if (fault !== undefined) yield* Schema.decodeUnknownEffect(Fault)(fault)
+        if (fault !== undefined) yield* Schema.decodeUnknownEffect(Fault)(JSON.parse(JSON.stringify(fault)))
       }),
     { arbitrary: { runs: 300 } }
   )
