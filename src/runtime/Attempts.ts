@@ -119,6 +119,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const started = (sessionId?: string): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (stopped() !== undefined) return Effect.interrupt
+        core.retryBudget.deposit(agent.account)
         const next = TaskLife.started(read(key), core.wallNow(), sessionId)
         table.put(next)
         return journal.commit([{ _tag: "PutTask", task: next }, append(core, { _tag: "AttemptStarted", ...ids })])

@@ -38,6 +38,8 @@ export interface Batches {
   readonly finished: (id: string) => Effect.Effect<BatchEnd>
   /** Of this file, newest first. */
   readonly unfinished: (file: string) => ReadonlyArray<UnfinishedBatch>
+  /** Does somebody wait for its end? */
+  readonly awaited: (id: string) => boolean
   /** Ids of its tasks that have not ended. */
   readonly open: (id: string) => ReadonlyArray<string>
   /** As it stands. */
@@ -94,6 +96,7 @@ export const make = (core: () => Core): Batches => {
 
   return {
     standing,
+    awaited: (id) => (batches.get(id)?.waiters.length ?? 0) > 0,
     open: (id) => [...(batches.get(id)?.open ?? [])],
     unfinished: (file) =>
       [...batches.values()]
@@ -145,6 +148,7 @@ export const make = (core: () => Core): Batches => {
         const waiter = Deferred.makeUnsafe<BatchEnd>()
         batch.waiters.push(waiter)
         check(batch)
+        core().pump()
         return Deferred.await(waiter)
       })
   }

@@ -10,10 +10,11 @@ import type { ProcessIdentity, Reaper } from "../agent/AgentDriver.ts"
 import type { AgentSpec } from "../agent/AgentSpec.ts"
 import { accountOf } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
-import type { Change, Loaded, ProcessRecord } from "../store/Store.ts"
-import type { Claim, Task } from "../task/Task.ts"
+import type { Change, Loaded, ProcessRecord, Store } from "../store/Store.ts"
+import { type Claim, isEnd, type Task } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import type { Attempts } from "./Attempts.ts"
+import type { Batches } from "./Batches.ts"
 import { append, type Core } from "./Core.ts"
 import type { Settlement } from "./Settlement.ts"
 
@@ -35,6 +36,34 @@ export const reap = (core: Core, loaded: Loaded, reaper: Reaper["Service"]): Eff
     yield* core.journal.commit(loaded.processes.map((record): Change => ({ _tag: "DeleteProcess", marker: record.marker })))
     return ended
   })
+
+/** How many tasks are read at a time. */
+const page = 1_000
+
+/**
+ * Puts back what has not ended, with what it depends on: every task of an unfinished batch, and ended tasks that others wait for.
+ */
+export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Service"], batches: Batches, loaded: Loaded) {
+  for (const record of loaded.batches) {
+    const tasks: Array<Task> = []
+    for (let after: string | undefined; ; after = String(tasks.at(-1)!.order)) {
+      const more = yield* store.tasks({ batch: record.id, limit: page, ...(after === undefined ? {} : { after }) })
+      tasks.push(...more)
+      if (more.length < page) break
+    }
+    batches.track(record, tasks)
+    for (const task of tasks) if (isEnd(task.state)) core.table.put(task)
+  }
+  for (const task of loaded.tasks) {
+    for (const id of task.spec.dependsOn) {
+      const key = TaskLife.keyOf(task.batch, id)
+      if (core.table.get(key) !== undefined) continue
+      const dependency = yield* store.task(key)
+      if (dependency !== undefined && isEnd(dependency.state)) core.table.put(dependency)
+    }
+  }
+  for (const task of loaded.tasks) core.table.put(task)
+})
 
 /** The runtime's own end, as the fault of the attempts that it interrupted. Nobody is to blame. */
 const hostEnded: Fault = { _tag: "LocalStall", detail: "the host ended while the attempt was running", lagMillis: 0 }

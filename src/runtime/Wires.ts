@@ -47,19 +47,20 @@ export const connect = (
     )
     yield* until(
       patterns.gate.onChange((change) => {
-        const told = change._tag === "Closed" || change._tag === "Reopened"
-        if (change._tag !== "Room") journal.note(put("gate", change.account, patterns.gate.dump(change.account)))
-        if (told) {
-          journal.note(
-            append(
-              core,
-              change._tag === "Closed"
-                ? { _tag: "GateClosed", account: change.account, until: change.until, cause: change.cause }
-                : { _tag: "GateReopened", account: change.account }
-            )
+        journal.note(
+          append(
+            core,
+            change._tag === "Closed"
+              ? { _tag: "GateClosed", account: change.account, until: change.until, cause: change.cause }
+              : { _tag: "GateReopened", account: change.account }
           )
-        }
+        )
         if (change._tag === "Reopened") parts.redrives.turn()
+      })
+    )
+    yield* until(
+      patterns.gate.onUpdate((account) => {
+        journal.note(put("gate", account, patterns.gate.dump(account)))
         core.pump()
       })
     )

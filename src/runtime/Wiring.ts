@@ -162,9 +162,9 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const intake = Intake.make(core, store, batches, loaded.order)
     const dispatcher = Dispatcher.make(core, {
       start: attempts.start,
-      // A host waits for somebody to mend the agent; a run to the end has nobody to wait for.
+      // Somebody may mend an agent, or add one; but a batch that is waited for has to come to its end.
       hopeless: (task) => {
-        if (environment.waitsForClients) return
+        if (!batches.awaited(task.batch)) return
         const reason = `no agent that could do it is left${task.spec.agent === undefined ? "" : `: ${task.spec.agent} could not be started`}`
         forkFiber(
           Effect.andThen(
@@ -195,12 +195,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     // The start, in DESIGN's order: reap, reconcile, restore, dispatch.
     Wires.restore(core, loaded)
     const reaped = yield* Recovery.reap(core, loaded, yield* Reaper)
-    for (const task of loaded.tasks) table.put(task)
-    for (const record of loaded.batches)
-      batches.track(
-        record,
-        loaded.tasks.filter((task) => task.batch === record.id)
-      )
+    yield* Recovery.adopt(core, store, batches, loaded)
     yield* redrives.load(loaded)
     const recovered = yield* Recovery.reconcile(core, settlement, attempts, loaded)
     yield* journal.commit([append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })])
