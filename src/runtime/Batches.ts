@@ -7,7 +7,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { RuntimeEvent, EventOf } from "../RuntimeEvent.ts"
-import type { BatchRecord } from "../store/Store.ts"
+import type { BatchRecord, Change } from "../store/Store.ts"
 import { isEnd, type Task } from "../task/Task.ts"
 import { append, type Core } from "./Core.ts"
 
@@ -38,6 +38,10 @@ export interface Batches {
   readonly finished: (id: string) => Effect.Effect<BatchEnd>
   /** Of this file, newest first. */
   readonly unfinished: (file: string) => ReadonlyArray<UnfinishedBatch>
+  /** Is it known here, finished or not? */
+  readonly tracked: (id: string) => boolean
+  /** One of its tasks begins anew: it is not finished any more. Answers what is to be written. */
+  readonly reopen: (id: string) => ReadonlyArray<Change>
   /** Does somebody wait for its end? */
   readonly awaited: (id: string) => boolean
   /** Ids of its tasks that have not ended. */
@@ -96,6 +100,14 @@ export const make = (core: () => Core): Batches => {
 
   return {
     standing,
+    tracked: (id) => batches.has(id),
+    reopen: (id) => {
+      const batch = batches.get(id)
+      if (batch === undefined || !batch.finished) return []
+      batch.finished = false
+      const { finishedAt: _, ...record } = batch.record
+      return [{ _tag: "PutBatch", batch: record }]
+    },
     awaited: (id) => (batches.get(id)?.waiters.length ?? 0) > 0,
     open: (id) => [...(batches.get(id)?.open ?? [])],
     unfinished: (file) =>

@@ -10,7 +10,7 @@ import type { ProcessIdentity, Reaper } from "../agent/AgentDriver.ts"
 import type { AgentSpec } from "../agent/AgentSpec.ts"
 import { accountOf } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
-import type { Change, Loaded, ProcessRecord, Store } from "../store/Store.ts"
+import type { BatchRecord, Change, Loaded, ProcessRecord, Store } from "../store/Store.ts"
 import { type Claim, isEnd, type Task } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import type { Attempts } from "./Attempts.ts"
@@ -40,20 +40,33 @@ export const reap = (core: Core, loaded: Loaded, reaper: Reaper["Service"]): Eff
 /** How many tasks are read at a time. */
 const page = 1_000
 
+/** Takes up a batch with all its tasks; those that have ended too, for the counts and for what depends on them. */
+export const adoptBatch = Effect.fnUntraced(function* (core: Core, store: Store["Service"], batches: Batches, record: BatchRecord) {
+  const tasks: Array<Task> = []
+  for (let after: string | undefined; ; after = String(tasks.at(-1)!.order)) {
+    const more = yield* store.tasks({ batch: record.id, limit: page, ...(after === undefined ? {} : { after }) })
+    tasks.push(...more)
+    if (more.length < page) break
+  }
+  batches.track(record, tasks)
+  for (const task of tasks) if (isEnd(task.state)) core.table.put(task)
+})
+
+/** The batch with this id, as the store has it. */
+export const findBatch = Effect.fnUntraced(function* (store: Store["Service"], id: string) {
+  for (let after: string | undefined; ; ) {
+    const some = yield* store.batches({ limit: page, ...(after === undefined ? {} : { after }) })
+    const found = some.find((batch) => batch.id === id)
+    if (found !== undefined || some.length < page) return found
+    after = some.at(-1)!.id
+  }
+})
+
 /**
  * Puts back what has not ended, with what it depends on: every task of an unfinished batch, and ended tasks that others wait for.
  */
 export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Service"], batches: Batches, loaded: Loaded) {
-  for (const record of loaded.batches) {
-    const tasks: Array<Task> = []
-    for (let after: string | undefined; ; after = String(tasks.at(-1)!.order)) {
-      const more = yield* store.tasks({ batch: record.id, limit: page, ...(after === undefined ? {} : { after }) })
-      tasks.push(...more)
-      if (more.length < page) break
-    }
-    batches.track(record, tasks)
-    for (const task of tasks) if (isEnd(task.state)) core.table.put(task)
-  }
+  for (const record of loaded.batches) yield* adoptBatch(core, store, batches, record)
   for (const task of loaded.tasks) {
     for (const id of task.spec.dependsOn) {
       const key = TaskLife.keyOf(task.batch, id)

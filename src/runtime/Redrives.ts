@@ -7,8 +7,10 @@ import type { DeadLetter } from "../reliability/DeadLetter.ts"
 import type { Fate, Outcome } from "../reliability/DeadLetterQueue.ts"
 import type { Loaded, Store } from "../store/Store.ts"
 import { isEnd, type Task } from "../task/Task.ts"
+import type { Batches } from "./Batches.ts"
 import type { Core } from "./Core.ts"
 import { accountKey, agentKey } from "./Pipe.ts"
+import * as Recovery from "./Recovery.ts"
 import type { Settlement } from "./Settlement.ts"
 import type { Supervisor } from "./Supervisor.ts"
 import type { Timer } from "./TaskTable.ts"
@@ -25,6 +27,7 @@ export interface Redrives {
 }
 
 export interface Parts {
+  readonly batches: Batches
   readonly settlement: Settlement
   readonly supervisor: Supervisor
   readonly store: Store["Service"]
@@ -48,7 +51,11 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
         if (found === undefined) return { _tag: "FailedAgain", reason: "its task is not in the store any more", cause: "InvalidRequest" }
         if (!isEnd(found.state)) return { _tag: "Requeued" }
         if (found.state === "succeeded") return { _tag: "Resolved" }
-        yield* core.journal.commit(parts.settlement.redriveChanges(found))
+        if (found.batch !== "" && !parts.batches.tracked(found.batch)) {
+          const record = yield* Effect.orDie(Recovery.findBatch(parts.store, found.batch))
+          if (record !== undefined) yield* Effect.orDie(Recovery.adoptBatch(core, parts.store, parts.batches, record))
+        }
+        yield* core.journal.commit([...parts.batches.reopen(found.batch), ...parts.settlement.redriveChanges(found)])
         core.pump()
         return { _tag: "Requeued" }
       })

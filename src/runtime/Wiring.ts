@@ -182,7 +182,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       }
     })
     const supervisor = Supervisor.make(core, dispatcher, drivers)
-    const redrives = yield* Redrives.make(core, { settlement, supervisor, store })
+    const redrives = yield* Redrives.make(core, { batches, settlement, supervisor, store })
     const counters = Views.makeCounters()
     journal.onEvent(counters.onEvent)
     journal.onEvent(batches.onEvent)
