@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -21,6 +21,9 @@ import {
   openContext,
   pidsIn
 } from "../support/processes/Scenario.ts"
+
+// Real processes on a machine that may be busy with others: each wait is for a condition.
+vi.setConfig({ testTimeout: 30_000 })
 
 /** A driver, an agent and one attempt of it. */
 const scene = Effect.fnUntraced(function* (

@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { spawn } from "node:child_process"
@@ -7,6 +7,9 @@ import * as GatedProcess from "../../src/agent/GatedProcess.ts"
 import * as ProcessTree from "../../src/agent/ProcessTree.ts"
 import * as Program from "../../src/agent/Program.ts"
 import { alive, directory, eventually, fixture, inheritEnv, node, openContext, pidsIn } from "../support/processes/Scenario.ts"
+
+// Real processes on a machine that may be busy with others: each wait is for a condition.
+vi.setConfig({ testTimeout: 30_000 })
 
 const options = (argv: ReadonlyArray<string>, over: Partial<GatedProcess.Options> = {}): GatedProcess.Options => ({
   argv,
@@ -35,7 +38,7 @@ describe.skipIf(process.platform === "win32")("GatedProcess", () => {
     Effect.gen(function* () {
       const file = join(yield* directory, "ran")
       const context = openContext("/")
-      const scope = yield* Scope.make()
+      const scope = yield* Effect.acquireRelease(Scope.make(), (made) => Scope.close(made, Exit.void))
       const running = yield* Scope.provide(
         GatedProcess.spawn(options(["/bin/sh", "-c", `echo $$ > ${file}; exec sleep 1000`], { context })),
         scope
@@ -266,6 +269,36 @@ describe.skipIf(process.platform === "win32")("GatedProcess", () => {
       assert.isBelow(performance.now() - killedAt, 1_000)
       yield* running.stop
       assert.isFalse(alive(tool))
+    }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
+  )
+
+  it.live("C48 what was printed before the end is read after it", () =>
+    Effect.gen(function* () {
+      const running = yield* GatedProcess.spawn(options(["echo", "late"]))
+      running.pipes.stdout.pause()
+      yield* running.go
+      assert.strictEqual((yield* running.exit).code, 0)
+      assert.strictEqual(running.stdout.tail(), "")
+      running.pipes.stdout.resume()
+      yield* running.drained
+      assert.strictEqual(running.stdout.tail(), "late\n")
+    }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
+  )
+
+  it.live("C61 a pipe that a stranger still holds is closed with the scope", () =>
+    Effect.gen(function* () {
+      const file = join(yield* directory, "pids")
+      const { pipes, tool } = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const running = yield* GatedProcess.spawn(options([node, fixture("deserter.mjs"), file, "orphan", "bare"]))
+          yield* running.go
+          const [pid = 0] = yield* pidsIn(file, 1)
+          return { pipes: running.pipes, tool: pid }
+        })
+      )
+      assert.isTrue(pipes.stdout.destroyed)
+      // Neither a parent nor the marker leads to it: only a look in between could have found it.
+      if (alive(tool)) process.kill(tool, "SIGKILL")
     }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
   )
 

@@ -88,6 +88,12 @@ describe("ProcessTable", () => {
     assert.deepStrictEqual(pids(refresh(before.members, reused, nobody).living), [10])
   })
 
+  it("C51 a root in somebody else's group and session takes nobody in who merely shares them", () => {
+    const foreign = { pgid: 3, sid: 3 }
+    const rows = [row(3, 1), row(10, 3, foreign), row(11, 10, foreign), row(12, 3, foreign)]
+    assert.deepStrictEqual(pids(refresh(membersOf([row(10, 3)]), rows, nobody).living), [10, 11])
+  })
+
   it("C51 zombies count as dead, and protected processes are never taken in", () => {
     const rows = [row(10, 5), row(11, 10, { dead: true }), row(12, 10), row(13, 12)]
     assert.deepStrictEqual(pids(refresh(membersOf([row(10, 5)]), rows, new Set([12])).living), [10])

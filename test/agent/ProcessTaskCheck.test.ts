@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
@@ -8,6 +8,9 @@ import * as ProcessTaskCheck from "../../src/agent/ProcessTaskCheck.ts"
 import * as ProcessTree from "../../src/agent/ProcessTree.ts"
 import type { TaskSpec } from "../../src/task/Task.ts"
 import { agentSpec, alive, directory, fixture, inheritEnv, node, pidsIn, taskSpec } from "../support/processes/Scenario.ts"
+
+// Real processes on a machine that may be busy with others: each wait is for a condition.
+vi.setConfig({ testTimeout: 30_000 })
 
 const agent = agentSpec({ command: ["true"], env: { FROM_AGENT: "yes" } })
 const scene = Effect.gen(function* () {
@@ -122,7 +125,10 @@ describe.skipIf(process.platform === "win32")("ProcessTaskCheck", () => {
         )
         yield* differs(
           "a commit",
-          () => (writeFileSync(file, "3"), git("commit", "-am", "two")),
+          () => {
+            writeFileSync(file, "3")
+            git("commit", "-am", "two")
+          },
           () => git("reset", "--hard", "HEAD~1")
         )
 

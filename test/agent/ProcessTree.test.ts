@@ -1,5 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { assert, describe, it, vi } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
 import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -9,6 +9,9 @@ import * as ProcessSystem from "../../src/agent/ProcessSystem.ts"
 import type { ProcessRow } from "../../src/agent/ProcessTable.ts"
 import * as ProcessTree from "../../src/agent/ProcessTree.ts"
 import { alive, directory, eventually, fixture, inheritEnv, node, openContext, pidsIn } from "../support/processes/Scenario.ts"
+
+// Real processes on a machine that may be busy with others: each wait is for a condition.
+vi.setConfig({ testTimeout: 30_000 })
 
 const row = (pid: number, ppid: number, over: Partial<ProcessRow> = {}): ProcessRow => ({
   pid,
@@ -129,13 +132,15 @@ describe("ProcessTree", () => {
       let looks = 0
       const { system } = fakeSystem(machine)
       const counted = { ...system, list: Effect.tap(system.list, () => Effect.sync(() => void looks++)) }
-      const scope = yield* Scope.make()
       const trees = yield* ProcessTree.make(counted)
       yield* Effect.yieldNow
       assert.strictEqual(looks, 0)
-      yield* Scope.provide(trees.watch(root, "NOFX_RUN=x"), scope)
-      yield* eventually("a look", () => looks > 0)
-      yield* Scope.close(scope, Exit.void)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* trees.watch(root, "NOFX_RUN=x")
+          yield* eventually("a look", () => looks > 0)
+        })
+      )
     })
   )
 
