@@ -13,11 +13,13 @@ export interface Case {
   readonly run: (calls: number) => Promise<unknown>
   /** Calls that a round may make at most, for what is too slow or too hungry for more. */
   readonly most?: number
+  /** Default `cpu`. `wall` for what waits for a disk. */
+  readonly clock?: "cpu" | "wall"
 }
 
 export interface Cost {
   readonly name: string
-  /** CPU nanoseconds a call: median of the rounds, and the extremes. */
+  /** Nanoseconds a call: median of the rounds, and the extremes. */
   readonly nanos: number
   readonly least: number
   readonly greatest: number
@@ -74,10 +76,13 @@ const cpuNanos = (): number => {
   return (user + system) * 1000
 }
 
+const wallNanos = (): number => performance.now() * 1e6
+
 const nanosOf = async (one: Case, calls: number): Promise<number> => {
-  const before = cpuNanos()
+  const now = one.clock === "wall" ? wallNanos : cpuNanos
+  const before = now()
   await one.run(calls)
-  return (cpuNanos() - before) / calls
+  return (now() - before) / calls
 }
 
 /**

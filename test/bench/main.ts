@@ -10,9 +10,19 @@ import * as breaker from "./breaker.ts"
 import * as limits from "./limits.ts"
 import { type Cost, type Effort, measure } from "./Measure.ts"
 import { type Judged, judge, type Suite } from "./Suite.ts"
+import * as pipe from "./pipe.ts"
+import * as runtime from "./runtime.ts"
+import * as store from "./store.ts"
 import * as time from "./time.ts"
 
-const suites: Record<string, () => Promise<Suite>> = { breaker: breaker.suite, limits: limits.suite, time: time.suite }
+const suites: Record<string, () => Promise<Suite>> = {
+  pipe: pipe.suite,
+  breaker: breaker.suite,
+  limits: limits.suite,
+  time: time.suite,
+  runtime: runtime.suite,
+  store: store.suite
+}
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -31,7 +41,8 @@ for (const name of chosen) {
   const suite = await suites[name]?.()
   if (suite === undefined) throw new Error(`no suite is called "${name}"; there are ${Object.keys(suites).join(", ")}`)
   const costs = await measure(suite.cases, effort)
-  const claims = values.smoke ? [] : suite.claims.map((claim) => judge(claim, costs))
+  const figures = (await suite.figures?.(values.smoke)) ?? []
+  const claims = values.smoke ? [] : [...suite.claims.map((claim) => judge(claim, costs)), ...figures]
   await suite.close()
   results.push({ suite: suite.name, costs, claims })
 

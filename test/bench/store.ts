@@ -1,0 +1,102 @@
+/** Submissions that are on the disk when they are acknowledged, against bare SQLite with the same durability. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import { AgentDrivers, Reaper, TaskCheck } from "../../src/agent/AgentDriver.ts"
+import * as AgentRuntime from "../../src/AgentRuntime.ts"
+import * as RuntimeConfig from "../../src/RuntimeConfig.ts"
+import * as SqliteStore from "../../src/store/SqliteStore.ts"
+import { ratio, type Suite } from "./Suite.ts"
+
+const group = 64
+const prompt = "Add unit tests for the parser, run them, and mend what they find. ".repeat(5)
+
+/** The runtime over a store on the disk; nothing is dispatched. */
+const layer = (file: string) =>
+  AgentRuntime.layer({ ...RuntimeConfig.defaults, queue: { ...RuntimeConfig.defaults.queue, limit: 10_000_000 } }).pipe(
+    Layer.provide([
+      SqliteStore.layerFile(file),
+      Layer.succeed(AgentDrivers, { get: () => undefined, names: [] }),
+      Layer.succeed(TaskCheck, {
+        baseline: () => Effect.succeed(undefined),
+        check: () => Effect.succeed({ _tag: "Passed", verified: false })
+      }),
+      Layer.succeed(Reaper, { reap: () => Effect.succeed(0) })
+    ])
+  )
+
+export const suite = async (): Promise<Suite> => {
+  const directory = mkdtempSync(join(tmpdir(), "nofx-bench-"))
+  const runtime = ManagedRuntime.make(layer(join(directory, "ours.db")))
+  const service = Context.get(await runtime.context(), AgentRuntime.AgentRuntime)
+  await runtime.runPromise(service.pause)
+  let submitted = 0
+  const submit = Effect.suspend(() => service.submit({ id: `task-${submitted++}`, prompt }))
+
+  const bare = new DatabaseSync(join(directory, "bare.db"))
+  bare.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE tasks (id TEXT PRIMARY KEY, body TEXT NOT NULL)")
+  const insert = bare.prepare("INSERT INTO tasks (id, body) VALUES (?, ?)")
+  let inserted = 0
+  const insertOne = () => {
+    const id = `task-${inserted++}`
+    insert.run(id, JSON.stringify({ id, prompt }))
+  }
+  const insertGroup = (size: number) => {
+    bare.exec("BEGIN IMMEDIATE")
+    for (let made = 0; made < size; made++) insertOne()
+    bare.exec("COMMIT")
+  }
+
+  const most = 20_000
+  return {
+    name: "durable submissions, wall time",
+    cases: [
+      {
+        name: "submit: ours, one after the other",
+        run: (calls) => runtime.runPromise(Effect.forEach(Array(calls).keys(), () => submit, { discard: true })),
+        most,
+        clock: "wall"
+      },
+      {
+        name: "submit: bare SQLite, one after the other",
+        run: async (calls) => {
+          for (let made = 0; made < calls; made++) insertOne()
+        },
+        most,
+        clock: "wall"
+      },
+      {
+        name: `submit: ours, ${group} at once`,
+        run: (calls) => runtime.runPromise(Effect.forEach(Array(calls).keys(), () => submit, { discard: true, concurrency: group })),
+        most,
+        clock: "wall"
+      },
+      {
+        name: `submit: bare SQLite, ${group} a transaction`,
+        run: async (calls) => {
+          for (let made = 0; made < calls; made += group) insertGroup(Math.min(group, calls - made))
+        },
+        most,
+        clock: "wall"
+      }
+    ],
+    claims: [
+      ratio(
+        "acknowledged durable submissions: at least half as many as bare SQLite's",
+        "submit: ours, one after the other",
+        "submit: bare SQLite, one after the other",
+        2
+      )
+    ],
+    close: async () => {
+      await runtime.dispose()
+      bare.close()
+      rmSync(directory, { recursive: true })
+    }
+  }
+}
