@@ -198,8 +198,11 @@ const begin = (options: Options): Effect.Effect<Owner["Service"], Database.OpenE
       ...(left?.epoch === undefined ? {} : { epoch: left.epoch })
     }
     yield* writeInfo(directory, info)
-    const database = yield* Database.open(path.join(directory, Database.fileName), { expectLog: left?.epoch !== undefined })
-    const epoch = yield* Database.claimEpoch(database.connection, left?.epoch)
+    const open = Effect.gen(function* () {
+      const database = yield* Database.open(path.join(directory, Database.fileName), { expectLog: left?.epoch !== undefined })
+      return { database, epoch: yield* Database.claimEpoch(database.connection, left?.epoch) }
+    })
+    const { database, epoch } = yield* Effect.onError(open, () => restoreInfo(directory, left))
     // Gone before the database closes: with it there, the next owner expects a write-ahead log.
     yield* Effect.acquireRelease(writeInfo(directory, { ...info, epoch }), () =>
       Effect.sync(() => fs.rmSync(infoFile(directory), { force: true }))
@@ -226,6 +229,10 @@ const writeInfo = (directory: string, info: OwnerInfo) =>
     fs.writeFileSync(`${file}.new`, `${JSON.stringify(info)}\n`, { mode: 0o600 })
     fs.renameSync(`${file}.new`, file)
   })
+
+/** Who cannot begin leaves what the last owner said. */
+const restoreInfo = (directory: string, left: OwnerInfo | undefined): Effect.Effect<void> =>
+  Effect.ignore(left === undefined ? Effect.sync(() => fs.rmSync(infoFile(directory), { force: true })) : writeInfo(directory, left))
 
 /** The processes that the owner has registered; none when its database cannot be read. */
 const registered = (directory: string): Effect.Effect<ReadonlyArray<ProcessRecord>> =>

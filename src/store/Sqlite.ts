@@ -98,11 +98,25 @@ export const open = (file: string, options: Options = {}): Effect.Effect<Connect
       catch: (cause) => new SqliteMissing({ version: process.version, cause })
     })
     const database = yield* Effect.acquireRelease(
-      attempt("open", () => new sqlite.DatabaseSync(file, databaseOptions(options))),
-      (opened) => Effect.sync(() => opened.close())
+      attempt("open", () => {
+        const opened = new sqlite.DatabaseSync(file, databaseOptions(options))
+        held.add(opened)
+        return opened
+      }),
+      (opened) =>
+        Effect.sync(() => {
+          held.delete(opened)
+          opened.close()
+        })
     )
     return connect(database, file)
   })
+
+/**
+ * Every open database. A fiber that waits for ever may be garbage, and its database with it, which closes it: a lock that is held for life must
+ * not end that way.
+ */
+const held = new Set<DatabaseSync>()
 
 const databaseOptions = (options: Options) => ({
   readOnly: options.readOnly ?? false,

@@ -10,6 +10,12 @@ const quarantineShown = 1_000
 
 const waitingStates: ReadonlyArray<State> = ["queued", "blocked", "running", "parked"]
 
+interface TaskQuery {
+  readonly batch: string | undefined
+  readonly id: string | undefined
+  readonly states: ReadonlyArray<State>
+}
+
 /** The reading half of the store. `owner`: may it move damaged rows to the quarantine? */
 export const make = (connection: Connection, owner: boolean): Omit<Store["Service"], "epoch" | "commit"> => {
   const { quarantined, reading, rows } = SqliteRows.make(connection, owner)
@@ -28,32 +34,30 @@ export const make = (connection: Connection, owner: boolean): Omit<Store["Servic
   const batchRows = (where: string, ...values: ReadonlyArray<Value>) =>
     rows({ table: "batches", sql: `SELECT rowid, id AS key, body FROM batches WHERE ${where}`, decode: decodeBatch }, ...values)
 
+  /** The index walks that together hold what a query asks for. */
+  const walksOf = ({ batch, id, states }: TaskQuery): ReadonlyArray<readonly [where: string, ...values: ReadonlyArray<Value>]> => {
+    if (id !== undefined) {
+      // Outside batches the key is the id.
+      const single = ["key = ? AND batch = ''", id] as const
+      if (batch === "") return [single]
+      return batch === undefined ? [single, ["id = ? AND batch <> ''", id]] : [["id = ? AND batch <> '' AND +batch = ?", id, batch]]
+    }
+    if (batch === "") return [["+batch = ''"]]
+    if (batch !== undefined) return [["batch = ? AND batch <> ''", batch]]
+    return states.map((state) => ["state = ?", state] as const)
+  }
+
   const tasks: Store["Service"]["tasks"] = (query) =>
     reading("list tasks", () => {
       const after = query.after === undefined ? -1 : Number(query.after)
       const limit = query.limit ?? defaultLimit
       const states: ReadonlyArray<State> = query.states ?? State.literals
-      if (query.id === undefined && query.batch === undefined) {
-        // One walk along the index for each state, merged: nothing is sorted or read that is not shown.
-        const found = states.flatMap((state) => taskRows("state = ? AND ord > ? ORDER BY ord LIMIT ?", state, after, limit))
-        return byOrder(found).slice(0, limit)
-      }
       // The unary plus keeps SQLite from choosing an index that does not narrow.
-      const where = ["ord > ?", `+state IN (${states.map(() => "?").join(", ")})`]
-      const values: Array<Value> = [after, ...states]
-      if (query.id !== undefined) {
-        where.unshift("id = ?")
-        values.unshift(query.id)
-        if (query.batch !== undefined) {
-          where.push("+batch = ?")
-          values.push(query.batch)
-        }
-      } else if (query.batch === "") where.push("+batch = ''")
-      else {
-        where.unshift("batch = ? AND batch <> ''")
-        values.unshift(query.batch ?? "")
-      }
-      return taskRows(`${where.join(" AND ")} ORDER BY ord LIMIT ?`, ...values, limit)
+      const rest = `+state IN (${states.map(() => "?").join(", ")}) AND ord > ? ORDER BY ord LIMIT ?`
+      const found = walksOf({ batch: query.batch, id: query.id, states }).flatMap(([where, ...values]) =>
+        taskRows(`${where} AND ${rest}`, ...values, ...states, after, limit)
+      )
+      return byOrder(found).slice(0, limit)
     })
 
   const load = reading("load", () => ({

@@ -26,7 +26,7 @@ const steps: ReadonlyArray<string> = [
   );
   CREATE INDEX tasks_state ON tasks (state, ord);
   CREATE INDEX tasks_batch ON tasks (batch, ord) WHERE batch <> '';
-  CREATE INDEX tasks_id ON tasks (id);
+  CREATE INDEX tasks_id ON tasks (id, ord) WHERE batch <> '';
   CREATE INDEX tasks_ended ON tasks (ended_at) WHERE ended_at IS NOT NULL;
   CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, body TEXT NOT NULL);
   CREATE TABLE dead_letters (id TEXT PRIMARY KEY, archived INTEGER NOT NULL, body TEXT NOT NULL);

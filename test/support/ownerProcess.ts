@@ -16,11 +16,17 @@ const [directory = "", mode = "own"] = process.argv.slice(2)
 // Written at once: an acknowledgement in a buffer would die with the process.
 const say = (line: unknown) => Effect.sync(() => fs.writeSync(1, `${JSON.stringify(line)}\n`))
 
+/** Waits for ever, as a fiber that nothing refers to, and has the garbage collected: what it owns must stay. */
+const idle = Effect.callback<void>(() => {
+  process.stdin.resume()
+  setImmediate(() => globalThis.gc?.())
+})
+
 const program = Effect.gen(function* () {
   const owner = yield* Ownership.acquire({ directory, kind: "run", version: "1", processes: ProcessSystem.make() })
   yield* say({ owned: owner.epoch, pid: process.pid })
   const store = yield* SqliteStore.make(owner.database.connection, owner.epoch)
-  if (mode === "own") return yield* Effect.callback<void>(() => void process.stdin.resume())
+  if (mode === "own") return yield* idle
   const { order } = yield* store.load
   for (let n = order + 1; ; n++) {
     const one = task(`t${n}`, n)

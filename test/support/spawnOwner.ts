@@ -29,9 +29,13 @@ export const spawnOwner = (directory: string, mode: "own" | "commit" = "own") =>
   Effect.acquireRelease(
     Effect.sync((): OwnerProcess => {
       const script = path.join(import.meta.dirname, "ownerProcess.ts")
-      const child = childProcess.spawn(process.execPath, ["--disable-warning=ExperimentalWarning", script, directory, mode], {
-        stdio: ["pipe", "pipe", "inherit"]
-      })
+      const child = childProcess.spawn(
+        process.execPath,
+        ["--expose-gc", "--disable-warning=ExperimentalWarning", script, directory, mode],
+        {
+          stdio: ["pipe", "pipe", "inherit"]
+        }
+      )
       const said: Array<Said> = []
       const wakes = new Set<() => void>()
       let over = false
