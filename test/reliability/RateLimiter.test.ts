@@ -143,6 +143,30 @@ describe("RateLimiter", () => {
     }).pipe(provide)
   )
 
+  it.effect("C18 when an expensive call at the head gives up, a cheaper one behind it starts at once", () =>
+    Effect.gen(function* () {
+      const limiter = yield* RateLimiter.RateLimiter
+      const sync = yield* local
+      const four = limit({ name: "four", limit: 4, window: "10 seconds" })
+      yield* limiter.acquire(four, "k", 2)
+      const head = yield* fork(limiter.wait(four, "k", 4))
+      const behind = yield* fork(limiter.wait(four, "k", 1))
+      const last = yield* fork(limiter.wait(four, "k", 2))
+      const waiting = sync.tryAcquire(four, "k")
+      assert(waiting._tag === "RateLimitExceeded" && waiting.notBefore === 20_000)
+      yield* Fiber.interrupt(head)
+      assert.strictEqual((yield* Fiber.join(behind)).at, 0)
+      yield* Fiber.interrupt(last)
+      assert.strictEqual(sync.tryAcquire(four, "k")._tag, "RatePermit")
+      const tail = yield* fork(limiter.wait(four, "k", 1))
+      const gone = yield* fork(limiter.wait(four, "k", 4))
+      yield* Fiber.interrupt(gone)
+      const again = sync.tryAcquire(four, "k")
+      assert(again._tag === "RateLimitExceeded" && again.notBefore === 10_000)
+      yield* Fiber.interrupt(tail)
+    }).pipe(provide)
+  )
+
   it.effect.prop(
     "C18 whatever is interrupted when, nothing stays reserved and the limit holds",
     [

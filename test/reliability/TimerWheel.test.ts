@@ -60,6 +60,26 @@ describe("TimerWheel", () => {
     { arbitrary: { runs: 60 } }
   )
 
+  it.effect("keeps the order of the rest when entries are cancelled from the middle", () =>
+    Effect.gen(function* () {
+      const wheel = yield* TimerWheel.TimerWheel
+      const fired: Array<number> = []
+      const delays = Array.from({ length: 1000 }, (_, index) => 1 + ((index * 617) % 1009))
+      const timers = delays.map((delay) => wheel.add(delay, () => fired.push(delay)))
+      const kept = delays.filter((_, index) => index % 3 === 0)
+      for (let index = 0; index < 1000; index++) {
+        const scattered = (index * 389) % 1000
+        if (scattered % 3 !== 0) timers[scattered]?.cancel()
+      }
+      assert.strictEqual(wheel.size(), kept.length)
+      yield* TestClock.adjust(2000)
+      assert.deepEqual(
+        fired,
+        kept.toSorted((a, b) => a - b)
+      )
+    }).pipe(Effect.provide(TimerWheel.layer))
+  )
+
   it.effect("disarms once the last entry is cancelled, and holds nothing of 10,000 cancelled entries", () =>
     Effect.gen(function* () {
       const wheel = yield* TimerWheel.TimerWheel
