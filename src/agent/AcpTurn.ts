@@ -6,7 +6,7 @@
  */
 import type { SideEffects, Usage } from "../task/Task.ts"
 import type { Progress } from "./AgentDriver.ts"
-import { isEffect } from "./OneShotOutput.ts"
+import { isEffect } from "./ToolKind.ts"
 
 interface Call {
   readonly kind: string

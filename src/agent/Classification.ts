@@ -78,9 +78,12 @@ export const classify = (observation: Observation): Fault | undefined => {
   const structuredOnly =
     evidence.message === "" && evidence.words.size === 0 ? undefined : first("failed", { ...looks, text: evidence.message, exitCode: null })
   const rule = (structuredOnly?.word ?? structuredOnly?.text ?? structuredOnly?.rpc) === undefined ? first("failed", looks) : structuredOnly
-  if (rule !== undefined) return faultOf(rule, evidence, observation)
-  if (exitCode === 2 && known) return { _tag: "InvalidRequest", rule: "exit/2", detail: "The agent refused its arguments" }
-  if (mode === "acp" && exitCode !== null) return ended(exitCode)
+  // What an agent logged before it died is history; only what it lacks to live explains its end.
+  const died = mode === "acp" && exitCode !== null && rpcError === undefined
+  const explains = !died || exitCode === 75 || rule?.exit !== undefined || rule?.class === "AuthRequired"
+  if (rule !== undefined && explains) return faultOf(rule, evidence, observation)
+  if (exitCode === 2 && known && !died) return { _tag: "InvalidRequest", rule: "exit/2", detail: "The agent refused its arguments" }
+  if (died) return ended(exitCode)
   return {
     _tag: "Unknown",
     detail: exitCode === null ? "The agent reported a failure that is not known" : `The program ended with exit code ${exitCode}`

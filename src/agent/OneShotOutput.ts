@@ -4,10 +4,13 @@
  * A pure fold: `(state, line, now) => [state, progress]`. Any line is survived; what is no event counts as plain output. The
  * failure is kept as the agent sent it, for `Classification` to judge.
  */
+import { StringDecoder } from "node:string_decoder"
 import type { SideEffects, Usage } from "../task/Task.ts"
 import type { Progress } from "./AgentDriver.ts"
 import type { OutputFormat } from "./AgentPresets.ts"
 import type { Observation } from "./Classification.ts"
+import { claude, codex, gemini, opencode, record, say } from "./OneShotDialects.ts"
+import type { Json, Step } from "./OneShotDialects.ts"
 
 export interface OneShotState {
   /** The end of the answer, bounded. */
@@ -29,13 +32,8 @@ export interface OneShotState {
 
 export const initial: OneShotState = { text: "", toolCalls: 0, effects: false, ended: false }
 
-/** Longest answer that is kept, in characters: its end. */
-const textLimit = 65_536
 /** Longest line that is parsed, in characters. */
 const lineLimit = 4_194_304
-
-type Step = readonly [OneShotState, ReadonlyArray<Progress>]
-type Json = Readonly<Record<string, unknown>>
 
 /** Takes one line of standard output, without its line break. `now`: Unix milliseconds. */
 export const step = (format: OutputFormat, state: OneShotState, line: string, now: number): Step => {
@@ -50,6 +48,43 @@ export const step = (format: OutputFormat, state: OneShotState, line: string, no
       return gemini(state, event)
     default:
       return opencode(state, event)
+  }
+}
+
+/** Takes standard output as it comes. */
+export interface Reader {
+  /** Hands over what a chunk tells, in order. `now`: Unix milliseconds. */
+  readonly push: (chunk: Uint8Array, now: number) => void
+  /** Takes the last line, which may lack its end, and answers what the whole output told. */
+  readonly end: (now: number) => OneShotState
+}
+
+/** Reads chunks; a line that is too long for an event is taken as plain output, piece by piece. */
+export const makeReader = (format: OutputFormat, report: (progress: Progress) => void): Reader => {
+  const decoder = new StringDecoder("utf8")
+  let state = initial
+  let rest = ""
+  const take = (line: string, now: number): void => {
+    const [next, progress] = step(format, state, line, now)
+    state = next
+    for (const each of progress) report(each)
+  }
+  const read = (text: string, now: number): void => {
+    const lines = (rest + text).split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) take(line.endsWith("\r") ? line.slice(0, -1) : line, now)
+    if (rest.length <= lineLimit) return
+    take(rest, now)
+    rest = ""
+  }
+  return {
+    push: (chunk, now) => read(decoder.write(chunk as Buffer), now),
+    end: (now) => {
+      read(decoder.end(), now)
+      if (rest !== "") take(rest, now)
+      rest = ""
+      return state
+    }
   }
 }
 
@@ -85,254 +120,5 @@ const parse = (line: string): Json | undefined => {
     return record(value)
   } catch {
     return undefined
-  }
-}
-
-const record = (value: unknown): Json | undefined =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined
-const string = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
-const list = (value: unknown): ReadonlyArray<Json> => (Array.isArray(value) ? value.map(record).filter((item) => item !== undefined) : [])
-const count = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) && value > 0 ? value : 0)
-
-const say = (state: OneShotState, text: string): Step => [
-  { ...state, text: (state.text + text).slice(-textLimit) },
-  text.trim() === "" ? [] : [{ _tag: "Text", text }]
-]
-
-const session = (state: OneShotState, id: unknown): OneShotState =>
-  typeof id === "string" && id !== "" ? { ...state, sessionId: id } : state
-
-/** Sums the fields that count tokens; of providers' many names, those that do not overlap. */
-const tokensOf = (usage: unknown): number | undefined => {
-  const fields = record(usage)
-  if (fields === undefined) return undefined
-  const total = count(fields.total_tokens ?? fields.totalTokens ?? fields.total)
-  if (total > 0) return total
-  const cache = record(fields.cache)
-  return (
-    count(fields.input_tokens ?? fields.inputTokens ?? fields.input) +
-    count(fields.output_tokens ?? fields.outputTokens ?? fields.output) +
-    count(fields.cache_creation_input_tokens) +
-    count(fields.cache_read_input_tokens) +
-    count(fields.reasoning) +
-    count(cache?.read) +
-    count(cache?.write)
-  )
-}
-
-const withTokens = (state: OneShotState, usage: unknown): Step => {
-  const tokens = tokensOf(usage)
-  return tokens === undefined ? [state, []] : [{ ...state, tokens }, [{ _tag: "Usage", usage: { tokens, toolCalls: state.toolCalls } }]]
-}
-
-/** Kinds as the Agent Client Protocol names them, of the tools that the measured agents bring. */
-const kindOfTool = (name: string): string => {
-  const tool = name.toLowerCase().replace(/[^a-z]/g, "")
-  if (/^(?:read|readfile|readmanyfiles|ls|list|listdirectory|view)$/.test(tool)) return "read"
-  if (/^(?:glob|grep|search|searchfilecontent|ripgrep|toolsearch)$/.test(tool)) return "search"
-  if (/^(?:webfetch|websearch|fetch|googlewebsearch)$/.test(tool)) return "fetch"
-  if (/^(?:todowrite|todoread|todolist|updateplan|think|savethought)$/.test(tool)) return "think"
-  if (/^(?:write|edit|multiedit|notebookedit|writefile|replace|patch|applypatch|filechange|createfile|editfile)$/.test(tool)) return "edit"
-  if (/^(?:bash|shell|exec|execcommand|runshellcommand|commandexecution|localshell)$/.test(tool)) return "execute"
-  return "other"
-}
-
-/** May a tool of this kind change something outside the conversation? */
-export const isEffect = (kind: string): boolean => !/^(?:read|search|fetch|think|switch_mode)$/.test(kind)
-
-const tool = (state: OneShotState, id: unknown, name: unknown, status: string, title?: unknown): Step => {
-  const label = string(name) ?? "tool"
-  const kind = kindOfTool(label)
-  const begins = status === "in_progress" || status === "new"
-  return [
-    { ...state, toolCalls: state.toolCalls + (begins ? 1 : 0), effects: state.effects || isEffect(kind) },
-    [
-      {
-        _tag: "Tool",
-        id: string(id) ?? "",
-        title: (string(title) ?? label).slice(0, 200),
-        kind,
-        status: status === "new" ? "completed" : status
-      }
-    ]
-  ]
-}
-
-const chain = (state: OneShotState, steps: ReadonlyArray<(state: OneShotState) => Step>): Step => {
-  let current = state
-  const progress: Array<Progress> = []
-  for (const next of steps) {
-    const [after, more] = next(current)
-    current = after
-    progress.push(...more)
-  }
-  return [current, progress]
-}
-
-/** claude `--output-format stream-json`, and those that write the same: qwen, cursor. */
-const claude = (before: OneShotState, event: Json, now: number): Step => {
-  const state = session(before, event.session_id)
-  switch (event.type) {
-    case "system": {
-      if (event.subtype !== "api_retry") return [state, []]
-      const delay = count(event.retry_delay_ms)
-      const detail = `The agent tries again by itself (${count(event.attempt)} of ${count(event.max_retries)}, status ${count(event.error_status)})`
-      return [
-        { ...state, limit: { error: event.error, error_status: event.error_status } },
-        [{ _tag: "Waiting", detail, untilMillis: now + delay }]
-      ]
-    }
-    case "assistant": {
-      const message = record(event.message)
-      const failed =
-        event.error === undefined || event.error === null ? state : { ...state, limit: { ...record(state.limit), error: event.error } }
-      return chain(
-        failed,
-        list(message?.content).map((block) => (current): Step => {
-          if (block.type === "text") return say(current, `${string(block.text) ?? ""}\n`)
-          if (block.type === "thinking") return [current, [{ _tag: "Thought", text: string(block.thinking) ?? "" }]]
-          if (block.type === "tool_use") return tool(current, block.id, block.name, "in_progress")
-          return [current, []]
-        })
-      )
-    }
-    case "user":
-      return chain(
-        state,
-        list(record(event.message)?.content).map(
-          (block) =>
-            (current): Step =>
-              block.type === "tool_result"
-                ? [
-                    current,
-                    [
-                      {
-                        _tag: "Tool",
-                        id: string(block.tool_use_id) ?? "",
-                        title: "",
-                        kind: "other",
-                        status: block.is_error === true ? "failed" : "completed"
-                      }
-                    ]
-                  ]
-                : [current, []]
-        )
-      )
-    case "rate_limit_event": {
-      const info = record(event.rate_limit_info)
-      return [
-        info?.status === "rejected"
-          ? { ...state, limit: { ...record(state.limit), error: "usage_limit_reached", resetsAt: info.resetsAt } }
-          : state,
-        []
-      ]
-    }
-    case "result": {
-      const ended = { ...state, ended: true }
-      const wrong = event.is_error === true || (typeof event.subtype === "string" && event.subtype !== "success")
-      const stopped = event.subtype === "error_max_turns" ? { ...ended, stop: "max_turn_requests" } : ended
-      const { usage: _, modelUsage: __, ...rest } = event
-      const answer = string(event.result)
-      const told = wrong
-        ? { ...stopped, failure: rest }
-        : answer === undefined || answer === ""
-          ? stopped
-          : { ...stopped, text: answer.slice(-textLimit) }
-      return withTokens(told, event.usage)
-    }
-    default:
-      return [state, []]
-  }
-}
-
-/** codex `exec --json`. */
-const codex = (state: OneShotState, event: Json): Step => {
-  const item = record(event.item)
-  switch (event.type) {
-    case "thread.started":
-      return [session(state, event.thread_id), []]
-    case "item.started":
-    case "item.updated":
-    case "item.completed": {
-      const kind = string(item?.type) ?? ""
-      const done = event.type === "item.completed"
-      if (kind === "agent_message") return done ? say(state, `${string(item?.text) ?? ""}\n`) : [state, []]
-      if (kind === "reasoning") return [state, done ? [{ _tag: "Thought", text: string(item?.text) ?? "" }] : []]
-      if (kind === "error" || kind === "") return [state, []]
-      if (event.type === "item.updated") return [state, []]
-      const status = !done ? "in_progress" : item?.status === "failed" ? "failed" : kind === "file_change" ? "new" : "completed"
-      return tool(state, item?.id, kind, status, item?.command)
-    }
-    case "turn.completed":
-      // A turn that completes has survived what was reported before.
-      return withTokens({ ...state, ended: true, failure: undefined }, event.usage)
-    case "turn.failed":
-      return [{ ...state, ended: true, failure: event.error ?? {} }, []]
-    case "error": {
-      const message = string(event.message) ?? ""
-      if (/^Reconnecting\.\.\./.test(message))
-        return [state, [{ _tag: "Waiting", detail: "The agent reconnects to its provider by itself" }]]
-      return [{ ...state, failure: { message } }, []]
-    }
-    default:
-      return [state, []]
-  }
-}
-
-/** gemini `-o stream-json`. */
-const gemini = (before: OneShotState, event: Json): Step => {
-  const state = session(before, event.session_id)
-  switch (event.type) {
-    case "message":
-      return event.role === "assistant" ? say(state, string(event.content) ?? "") : [state, []]
-    case "tool_use":
-      return tool(state, event.tool_id, event.tool_name, "in_progress")
-    case "tool_result":
-      return [
-        state,
-        [
-          {
-            _tag: "Tool",
-            id: string(event.tool_id) ?? "",
-            title: "",
-            kind: "other",
-            status: event.status === "error" ? "failed" : "completed"
-          }
-        ]
-      ]
-    case "error":
-      return event.severity === "warning" ? [state, []] : [{ ...state, failure: event }, []]
-    case "result": {
-      const ended = { ...state, ended: true }
-      const failed = event.status === "success" ? { ...ended, failure: undefined } : { ...ended, failure: event.error ?? event }
-      return withTokens(failed, event.stats)
-    }
-    default:
-      return [state, []]
-  }
-}
-
-/** opencode `run --format json`. */
-const opencode = (before: OneShotState, event: Json): Step => {
-  const state = session(before, event.sessionID)
-  const part = record(event.part)
-  switch (event.type) {
-    case "text":
-      return say(state, `${string(part?.text) ?? ""}\n`)
-    case "tool_use": {
-      // It is told when it is over, so one event is a whole call.
-      const over = record(part?.state)
-      return tool(state, part?.callID, part?.tool, "new", over?.title)
-    }
-    case "step_finish": {
-      const [told, progress] = withTokens(state, part?.tokens)
-      // Figures are of one step here.
-      const tokens = (told.tokens ?? 0) + (before.tokens ?? 0)
-      return [{ ...told, tokens, ended: part?.reason === "stop" }, progress]
-    }
-    case "error":
-      return [{ ...state, ended: true, failure: event.error ?? event }, []]
-    default:
-      return [state, []]
   }
 }

@@ -377,7 +377,7 @@ describe.concurrent("AcpDriver", () => {
   live("C46 an agent that ignores cancel, end of input and SIGTERM is dead when the interruption is over", () =>
     Effect.gen(function* () {
       const harness = yield* make
-      const session = yield* harness.open({ stubborn: true }, {}, { cancelMillis: 200, farewellMillis: 200, graceMillis: 300 })
+      const session = yield* harness.open({ stubborn: true }, {}, { cancelMillis: 200, farewellMillis: 200, graceMillis: 1_000 })
       const fiber = yield* Effect.forkChild(session.run(attempt(harness, [["silence"]])))
       yield* noted(harness, "silence")
       yield* Fiber.interrupt(fiber)

@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { AgentSpec } from "../../src/agent/AgentSpec.ts"
 import { agentOf, outputFormatOf, PresetUnknown, presets, resolvePreset } from "../../src/agent/AgentPresets.ts"
 import { classify } from "../../src/agent/Classification.ts"
-import { initial, observe, sideEffectsOf, step, usageOf } from "../../src/agent/OneShotOutput.ts"
+import { initial, makeReader, observe, sideEffectsOf, step, usageOf } from "../../src/agent/OneShotOutput.ts"
 import type { OneShotState } from "../../src/agent/OneShotOutput.ts"
 import type { OutputFormat } from "../../src/agent/AgentPresets.ts"
 
@@ -251,6 +251,21 @@ describe("OneShotOutput", () => {
     )
     assert.deepInclude(state, { tokens: 30, toolCalls: 1, sessionId: "ses", ended: true })
     assert.isUndefined(fault("opencode", "opencode", state, 0))
+  })
+
+  it("C48 C60 events are read the same however their bytes are cut, the last line without its end too", () => {
+    const lines = [use("Write"), result({ subtype: "success", is_error: false, result: "Döne. ✓" })].map((event) => JSON.stringify(event))
+    const bytes = new TextEncoder().encode(lines.join("\r\n"))
+    for (const size of [1, 3, 7, bytes.length]) {
+      const reported: Array<string> = []
+      const reader = makeReader("claude", (progress) => void reported.push(progress._tag))
+      for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size), now)
+      assert.deepInclude(reader.end(now), { text: "Döne. ✓", ended: true, toolCalls: 1 })
+      assert.deepStrictEqual(reported, ["Text", "Tool", "Usage"])
+    }
+    const flood = makeReader("claude", () => {})
+    for (let index = 0; index < 12; index++) flood.push(new Uint8Array(1024 * 1024).fill(120), now)
+    assert.isAtMost(flood.end(now).text.length, 65_536)
   })
 
   it("C60 lines that are no events are output, and no line breaks the reading", () => {

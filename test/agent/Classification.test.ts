@@ -197,6 +197,10 @@ describe("Classification", () => {
     assert.strictEqual(tag(acp({ stopReason: "on_fire" })), "Unknown")
     assert.strictEqual(tag(acp({ exitCode: 0 })), "Crashed")
     assert.strictEqual(tag(acp({ exitCode: 1 })), "Crashed")
+    assert.strictEqual(tag(acp({ exitCode: 1, stderrTail: "attempt 1: 429 Too Many Requests" })), "Crashed")
+    assert.strictEqual(tag(acp({ exitCode: 1, stderrTail: "Not logged in" })), "AuthRequired")
+    assert.strictEqual(tag(acp({ exitCode: 75, stderrTail: "rate limit exceeded" })), "RateLimited")
+    assert.strictEqual(tag(acp({ exitCode: 77 })), "AuthRequired")
     assert.strictEqual(tag(acp({ exitCode: null, signal: "SIGKILL" })), "Crashed")
   })
 
