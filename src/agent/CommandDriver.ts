@@ -3,7 +3,7 @@
  *
  * The task travels in `{{task.…}}` of the arguments, in `NOFX_TASK_*` variables, and as JSON on standard input, which is then closed; what
  * the program prints is the result. What its end means is decided by the classification. Nothing is known of what a command did, so its side
- * effects are `unknown`: never a licence to run it again.
+ * effects are `unknown`, never a licence to run it again; unless it is a known agent in a JSON mode that tells each of its tools.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -13,11 +13,13 @@ import * as path from "node:path"
 import * as Monotonic from "../Monotonic.ts"
 import type { Claim } from "../task/Task.ts"
 import type { Activity, AgentDriver, AttemptContext, AttemptFailure } from "./AgentDriver.ts"
-import { accountOf } from "./AgentSpec.ts"
+import { agentOf, outputFormatOf } from "./AgentPresets.ts"
+import type { OutputFormat } from "./AgentPresets.ts"
 import type { AgentSpec } from "./AgentSpec.ts"
 import type { Observation } from "./Classification.ts"
 import type { Fault } from "./Fault.ts"
 import * as GatedProcess from "./GatedProcess.ts"
+import * as OneShotOutput from "./OneShotOutput.ts"
 import { defaultGraceMillis, defaultKillMillis, ProcessTrees } from "./ProcessTree.ts"
 import * as Program from "./Program.ts"
 import * as TaskTemplate from "./TaskTemplate.ts"
@@ -69,6 +71,8 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       return yield* refused("The task holds a NUL character, which no argument or variable can carry")
     }
     const clock = yield* Clock.Clock
+    const format = outputFormatOf({ ...spec, command: argv.success })
+    const reader = format === "text" ? undefined : OneShotOutput.makeReader(format, attempt.progress)
     const meter = coalesced(clock, (bytes) => attempt.progress({ _tag: "Output", bytes }))
     const file = path.join(attempt.open.directory, attempt.attemptId.replace(/[^\w.-]+/g, "-"))
     // Where nothing waits at a gate, the program starts with the spawn.
@@ -82,7 +86,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       stdoutFile: `${file}.stdout.log`,
       stderrFile: `${file}.stderr.log`,
       ...(options.maxOutputBytes === undefined ? {} : { maxBytes: options.maxOutputBytes }),
-      onStdout: meter.add,
+      onStdout: (chunk) => {
+        meter.add(chunk)
+        reader?.push(chunk, clock.currentTimeMillisUnsafe())
+      },
       onStderr: meter.add,
       stop: { graceMillis }
     }).pipe(
@@ -99,35 +106,43 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     yield* process.stop
     yield* process.drained
     meter.flush()
-    return yield* conclude(spec, exit, process, yield* Clock.currentTimeMillis)
+    const now = yield* Clock.currentTimeMillis
+    const told = reader?.end(now)
+    return yield* conclude(spec, exit, process, now, told === undefined ? undefined : { format, state: told })
   })
 
   const conclude = (
     spec: AgentSpec,
     exit: GatedProcess.Exit,
     process: GatedProcess.GatedProcess,
-    now: number
+    now: number,
+    told: Told | undefined
   ): Effect.Effect<Claim, AttemptFailure> => {
-    const outputFile = process.stdout.file === undefined ? {} : { outputFile: process.stdout.file }
     const notRun = process.gated ? GatedProcess.execFailure(exit, process) : undefined
     if (notRun !== undefined) {
       const fault = Program.spawnFailed("exec", `${spec.command[0]} could not be started: ${notRun}`)
       return Effect.fail({ fault, started: false, sideEffects: "none" })
     }
-    const stdoutTail = process.stdout.tail()
+    const seen = told === undefined ? { stdoutTail: process.stdout.tail(), tokens: null } : OneShotOutput.observe(told.format, told.state)
     const fault = options.classify({
-      agent: agentName(spec),
+      agent: agentOf(spec),
       mode: "command",
       exitCode: exit.code,
       signal: exit.signal,
       ours: exit.ours,
-      stdoutTail,
       stderrTail: process.stderr.tail(),
-      tokens: null,
-      now
+      now,
+      ...seen
     })
-    if (fault !== undefined) return Effect.fail({ fault, started: true, sideEffects: "unknown", ...outputFile })
-    return Effect.succeed({ stop: "exit", output: stdoutTail.slice(-claimLength), ...outputFile, sideEffects: "unknown" })
+    const usage = told === undefined ? undefined : OneShotOutput.usageOf(told.state)
+    const observed = {
+      sideEffects: told === undefined ? ("unknown" as const) : OneShotOutput.sideEffectsOf(told.format, told.state),
+      ...(process.stdout.file === undefined ? {} : { outputFile: process.stdout.file }),
+      ...(told?.state.sessionId === undefined ? {} : { sessionId: told.state.sessionId }),
+      ...(usage === undefined ? {} : { usage })
+    }
+    if (fault !== undefined) return Effect.fail({ fault, started: true, ...observed })
+    return Effect.succeed({ stop: "exit", output: seen.stdoutTail.slice(-claimLength), ...observed })
   }
 
   return {
@@ -160,8 +175,11 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 /** Entries that one look at a working directory takes in; it is repeated while an agent works. */
 const activityEntries = 5_000
 
-/** By which name the classification knows the agent: the preset's, else the program's behind its launchers. */
-const agentName = ({ account: _account, ...spec }: AgentSpec): string => spec.preset ?? accountOf(spec)
+/** What a one-shot agent with a JSON mode told of its turn. */
+interface Told {
+  readonly format: OutputFormat
+  readonly state: OneShotOutput.OneShotState
+}
 
 const refused = (detail: string): Effect.Effect<never, AttemptFailure> =>
   Effect.fail({ fault: { _tag: "InvalidRequest", detail }, started: false, sideEffects: "none" })

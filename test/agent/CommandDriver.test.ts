@@ -156,6 +156,28 @@ describe.skipIf(process.platform === "win32")("CommandDriver", () => {
     }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
   )
 
+  it.live("C48 a known agent in its JSON mode is read event by event: answer, tools, session, usage", () =>
+    Effect.gen(function* () {
+      const events = [
+        { type: "thread.started", thread_id: "thread-1" },
+        { type: "item.started", item: { id: "i1", type: "command_execution", command: "ls", status: "in_progress" } },
+        { type: "item.completed", item: { id: "i1", type: "command_execution", command: "ls", status: "completed" } },
+        { type: "item.completed", item: { id: "i2", type: "agent_message", text: "All done" } },
+        { type: "turn.completed", usage: { input_tokens: 10, output_tokens: 5 } }
+      ]
+      const { attempt, observed, path, run } = yield* scene({ command: ["./codex", "exec", "--json"], preset: "codex" })
+      writeFileSync(join(path, "codex"), `#!/bin/sh\ncat <<'END'\n${events.map((event) => JSON.stringify(event)).join("\n")}\nEND\n`, {
+        mode: 0o755
+      })
+      const claim = yield* run
+      assert.include(claim.output, "All done")
+      assert.deepInclude(claim, { sessionId: "thread-1", sideEffects: "seen" })
+      assert.strictEqual(claim.usage?.toolCalls, 1)
+      assert.deepInclude(observed[0], { agent: "codex", toolCalls: 1 })
+      assert.isTrue(attempt.progressed.some((progress) => progress._tag === "Tool"))
+    }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
+  )
+
   it.live("C48 a long prompt still reaches the program on standard input", () =>
     Effect.gen(function* () {
       const { run } = yield* scene(sh('echo "${NOFX_TASK_PROMPT-unset}"; wc -c'), { prompt: "x".repeat(500_000) })
