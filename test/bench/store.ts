@@ -11,32 +11,48 @@ import { AgentDrivers, Reaper, TaskCheck } from "../../src/agent/AgentDriver.ts"
 import * as AgentRuntime from "../../src/AgentRuntime.ts"
 import * as RuntimeConfig from "../../src/RuntimeConfig.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
+import { Store } from "../../src/store/Store.ts"
+import * as TaskLife from "../../src/task/TaskLife.ts"
+import * as storeTasks from "../support/storeTasks.ts"
 import { ratio, type Suite } from "./Suite.ts"
 
 const group = 64
 const prompt = "Add unit tests for the parser, run them, and mend what they find. ".repeat(5)
 
-/** The runtime over a store on the disk; nothing is dispatched. */
+/** The runtime over a store on the disk, and the store itself; nothing is dispatched. */
 const layer = (file: string) =>
   AgentRuntime.layer({ ...RuntimeConfig.defaults, queue: { ...RuntimeConfig.defaults.queue, limit: 10_000_000 } }).pipe(
     Layer.provide([
-      SqliteStore.layerFile(file),
       Layer.succeed(AgentDrivers, { get: () => undefined, names: [] }),
       Layer.succeed(TaskCheck, {
         baseline: () => Effect.succeed(undefined),
         check: () => Effect.succeed({ _tag: "Passed", verified: false })
       }),
       Layer.succeed(Reaper, { reap: () => Effect.succeed(0) })
-    ])
+    ]),
+    Layer.provideMerge(SqliteStore.layerFile(file))
   )
 
 export const suite = async (): Promise<Suite> => {
   const directory = mkdtempSync(join(tmpdir(), "nofx-bench-"))
   const runtime = ManagedRuntime.make(layer(join(directory, "ours.db")))
-  const service = Context.get(await runtime.context(), AgentRuntime.AgentRuntime)
+  const context = await runtime.context()
+  const service = Context.get(context, AgentRuntime.AgentRuntime)
+  const store = Context.get(context, Store)
   await runtime.runPromise(service.pause)
   let submitted = 0
   const submit = Effect.suspend(() => service.submit({ id: `task-${submitted++}`, prompt }))
+  const commit = Effect.suspend(() => {
+    const id = `commit-${submitted++}`
+    const task = TaskLife.accept({ ...storeTasks.spec(id), prompt }, { batch: "", order: submitted, now: submitted })
+    return store.commit(
+      [
+        { _tag: "PutTask", task },
+        { _tag: "AppendEvent", event: storeTasks.event(id, submitted) }
+      ],
+      store.epoch
+    )
+  })
 
   const bare = new DatabaseSync(join(directory, "bare.db"))
   bare.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE tasks (id TEXT PRIMARY KEY, body TEXT NOT NULL)")
@@ -59,6 +75,12 @@ export const suite = async (): Promise<Suite> => {
       {
         name: "submit: ours, one after the other",
         run: (calls) => runtime.runPromise(Effect.forEach(Array(calls).keys(), () => submit, { discard: true })),
+        most,
+        clock: "wall"
+      },
+      {
+        name: "commit: the store alone, one after the other",
+        run: (calls) => runtime.runPromise(Effect.forEach(Array(calls).keys(), () => commit, { discard: true })),
         most,
         clock: "wall"
       },
