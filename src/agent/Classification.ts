@@ -7,7 +7,7 @@
  */
 import { gather, plain } from "./Evidence.ts"
 import type { Evidence } from "./Evidence.ts"
-import { rules, talkative } from "./classificationRules.ts"
+import { counted, rules, talkative } from "./classificationRules.ts"
 import type { Rule } from "./classificationRules.ts"
 import type { Fault } from "./Fault.ts"
 
@@ -234,7 +234,7 @@ const claimedFault = (observation: Observation, agent: string, answer: string): 
   }
   const silent = answer.trim() === ""
   if (evidence.unused) return falseSuccess("claimed/unused", "The agent's own figures say that the model's answer never came")
-  if (toolCalls === 0 && tokens === 0) return falseSuccess("claimed/nothing", "No tool call and no token was used")
+  if (toolCalls === 0 && tokens === 0 && counted.has(agent)) return falseSuccess("claimed/nothing", "No tool call and no token was used")
   if (silent && toolCalls === 0 && mode === "acp")
     return falseSuccess("claimed/silent", "The turn ended without an answer and without a tool call")
   if (silent && mode === "command" && talkative.has(agent)) return falseSuccess("claimed/silent", "The agent ended without an answer")

@@ -354,3 +354,6 @@ export const talkative: ReadonlySet<string> = new Set([
   "cursor",
   "kimi"
 ])
+
+/** Agents whose providers always count tokens: a turn of theirs that cost none had no model behind it. Others may talk to servers that do not count. */
+export const counted: ReadonlySet<string> = new Set(["claude", "codex", "gemini"])
