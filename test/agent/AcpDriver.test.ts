@@ -541,6 +541,18 @@ describe.concurrent("AcpDriver", () => {
     })
   )
 
+  live("C51 a terminal that the agent forgot ends with the attempt, and the agent lives on", () =>
+    Effect.gen(function* () {
+      const harness = yield* make
+      const session = yield* harness.open()
+      yield* session.run(attempt(harness, [["background"], ["say", "left it running"]]))
+      const trees = yield* ProcessTree.ProcessTrees
+      const left = yield* trees.sweep([], new Set([`NOFX_TERMINAL=${harness.context.marker}.terminal-1`]))
+      assert.deepStrictEqual(left, { terminated: 0, killed: 0, survivors: [] })
+      assert.isTrue(alive(session.process?.pid ?? 0))
+    })
+  )
+
   live("C50 the activity of a working agent can be measured", () =>
     Effect.gen(function* () {
       const harness = yield* make

@@ -73,16 +73,15 @@ export const make: Effect.Effect<Harness, never, Scope.Scope> = Effect.gen(funct
           ...options
         })
         const script = JSON.stringify({ log: file, ...setup })
-        const decoded = yield* Effect.orDie(
-          Schema.decodeUnknownEffect(AgentSpec)({
-            id: "a",
-            driver: "acp",
-            command: [process.execPath, agentFile],
-            env: { SCRIPT: script },
-            permissions: "all",
-            ...spec
-          })
-        )
+        const given: unknown = {
+          id: "a",
+          driver: "acp",
+          command: [process.execPath, agentFile],
+          env: { SCRIPT: script },
+          permissions: "all",
+          ...spec
+        }
+        const decoded = yield* Effect.orDie(Schema.decodeUnknownEffect(AgentSpec)(given))
         return yield* driver.open(decoded, context)
       })
   }
@@ -101,7 +100,7 @@ export const attempt = (harness: Harness, steps: ReadonlyArray<ReadonlyArray<unk
   const startedWith: Array<string | undefined> = []
   return {
     attemptId: "t.1.1",
-    task: Schema.decodeUnknownSync(TaskSpec)({ id: "t", prompt: JSON.stringify(steps) }),
+    task: Schema.decodeSync(TaskSpec)({ id: "t", prompt: JSON.stringify(steps) }),
     run: 1,
     attempt: 1,
     open: harness.context,
