@@ -8,10 +8,14 @@ import { existsSync } from "node:fs"
 
 const checker = `node_modules/@effect/tsgo-${process.platform}-${process.arch}`
 if (existsSync(checker)) {
-  const run = spawnSync("effect-tsgo", ["diagnostics", "--project", "tsconfig.json", "--format", "text", "--strict"], {
-    stdio: "inherit",
-    shell: process.platform === "win32"
-  })
+  const run = spawnSync(
+    "effect-tsgo",
+    ["diagnostics", "--project", "tsconfig.json", "--format", "text", "--severity", "error,warning", "--strict"],
+    {
+      stdio: "inherit",
+      shell: process.platform === "win32"
+    }
+  )
   if (run.error !== undefined) throw run.error
   process.exitCode = run.status ?? 1
 } else {
