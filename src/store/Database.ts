@@ -44,6 +44,7 @@ export const open = (file: string, options: Options = {}): Effect.Effect<Databas
     const rotten = size === undefined || size === 0 ? absent(file, size, options) : yield* inspect(file)
     const found = [...log, ...rotten]
     const damage = rotten.length > 0 ? yield* Damage.rebuild(file, found, now) : log.length > 0 ? keepLog(file, found, now) : undefined
+    if (size === undefined && damage === undefined) yield* create(file)
     const connection = yield* Sqlite.open(file)
     yield* setUp(connection, rotten.length === 0 ? damage : undefined)
     return { connection, damage }
@@ -53,10 +54,7 @@ export const open = (file: string, options: Options = {}): Effect.Effect<Databas
 export const openViewer = (directory: string): Effect.Effect<Database, OpenError, Scope.Scope> =>
   Effect.gen(function* () {
     const connection = yield* Sqlite.open(path.join(directory, fileName), { readOnly: true })
-    const found = yield* Sqlite.attempt("open", () => migrations.versionOf(connection))
-    if (found > migrations.supported) {
-      return yield* new migrations.SchemaTooNew({ file: connection.file, found, supported: migrations.supported })
-    }
+    yield* Effect.try({ try: () => migrations.versionOf(connection), catch: openError })
     return { connection, damage: undefined }
   })
 
@@ -70,6 +68,19 @@ export const claimEpoch = (connection: Sqlite.Connection, above = 0): Effect.Eff
       return epoch
     })
   )
+
+/** A new database appears whole: who is killed while making it leaves nothing that looks like a damaged one. */
+const create = (file: string): Effect.Effect<void, OpenError> =>
+  Effect.gen(function* () {
+    const fresh = `${file}.new`
+    yield* Sqlite.attempt("create", () => {
+      for (const side of ["", "-journal"]) fs.rmSync(fresh + side, { force: true })
+    })
+    yield* Effect.scoped(
+      Effect.flatMap(Sqlite.open(fresh), (connection) => Effect.try({ try: () => migrations.migrate(connection), catch: openError }))
+    )
+    yield* Sqlite.attempt("create", () => fs.renameSync(fresh, file))
+  })
 
 /** A file without content was cut off: ours are never empty. One that is missing is a new one, unless something is left of it. */
 const absent = (file: string, size: number | undefined, options: Options): ReadonlyArray<string> => {
@@ -94,8 +105,7 @@ const inspect = (file: string): Effect.Effect<ReadonlyArray<string>, OpenError> 
 
 const check = (connection: Sqlite.Connection): ReadonlyArray<string> => {
   try {
-    const found = migrations.versionOf(connection)
-    if (found > migrations.supported) throw new migrations.SchemaTooNew({ file: connection.file, found, supported: migrations.supported })
+    migrations.versionOf(connection)
     const answers = connection.prepare("PRAGMA quick_check(20)").all()
     return answers.map((row) => String(row["quick_check"])).filter((answer) => answer !== "ok")
   } catch (cause) {

@@ -9,9 +9,9 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { AgentSpec } from "../agent/AgentSpec.ts"
-import { DeadLetter } from "../reliability/DeadLetterQueue.ts"
-import { RuntimeEvent } from "../RuntimeEvent.ts"
-import { State, Task } from "../task/Task.ts"
+import type { DeadLetter } from "../reliability/DeadLetterQueue.ts"
+import type { RuntimeEvent } from "../RuntimeEvent.ts"
+import type { State, Task } from "../task/Task.ts"
 
 /** A process of ours, from before its spawn until it is known to be gone. */
 export const ProcessRecord = Schema.Struct({

@@ -57,14 +57,16 @@ export const tables = [
   "damage"
 ] as const
 
-/** The schema version of a file; 0 for an empty one. */
-export const versionOf = (connection: Connection): number => Number(connection.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0)
-
-/** Brings the schema up to date in one transaction. Throws `SchemaTooNew`, or SQLite's errors, with nothing changed. */
-export const migrate = (connection: Connection): void => {
-  const found = versionOf(connection)
+/** The schema version of a file; 0 for an empty one. Throws `SchemaTooNew`, or SQLite's errors. */
+export const versionOf = (connection: Connection): number => {
+  const found = Number(connection.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0)
   if (found > supported) throw new SchemaTooNew({ file: connection.file, found, supported })
-  if (found === supported) return
+  return found
+}
+
+/** Brings the schema up to date in one transaction. Throws as `versionOf`, with nothing changed. */
+export const migrate = (connection: Connection): void => {
+  if (versionOf(connection) === supported) return
   transaction(connection, () => {
     // Read again under the lock: another process may have been faster.
     for (const step of steps.slice(versionOf(connection))) connection.exec(step)

@@ -149,6 +149,34 @@ describe("SqliteStore", () => {
     })
   )
 
+  it.effect("C27 what is left of a start that was killed while it made the database is no damage", () =>
+    Effect.gen(function* () {
+      const file = path.join(yield* temporaryDirectory, "nofx.db")
+      fs.writeFileSync(`${file}.new`, "half")
+      const { store } = yield* openStore(file)
+      assert.deepStrictEqual((yield* store.load).damage, [])
+      assert(!fs.existsSync(`${file}.new`))
+    })
+  )
+
+  it.effect("C60 what is no JSON is the caller's bug, not the disk's, and harms no commit beside it", () =>
+    Effect.gen(function* () {
+      const { store } = yield* openStore(path.join(yield* temporaryDirectory, "nofx.db"))
+      const cycle: Record<string, unknown> = {}
+      cycle["self"] = cycle
+      const exits = yield* Effect.forEach(
+        [put(task("a", 1)), { _tag: "PutDeadLetter", letter: letter("d", { payload: cycle }) } as const],
+        (change) => Effect.exit(store.commit([change], store.epoch)),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        exits.map((exit) => Exit.isFailure(exit) && exit.cause.reasons.map((reason) => reason._tag)),
+        [false, ["Die"]]
+      )
+      assert.strictEqual((yield* store.load).tasks.length, 1)
+    })
+  )
+
   it.effect("C54 a database of a newer version is refused by name and left as it is", () =>
     Effect.gen(function* () {
       const file = path.join(yield* temporaryDirectory, "nofx.db")
