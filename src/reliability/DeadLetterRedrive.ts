@@ -11,7 +11,7 @@ import type { DeadLetter } from "./DeadLetter.ts"
 import { type Filter, matches } from "./DeadLetterArchive.ts"
 import type { Ledger } from "./DeadLetterLedger.ts"
 import type { DeadLetterStorageFailed } from "./DeadLetterStorage.ts"
-import { causeText } from "./HealthCheck.ts"
+import { causeText } from "./CauseText.ts"
 
 /** What a processor answers. */
 export type Outcome =

@@ -2,7 +2,6 @@
  * One health check as a running thing: it never overlaps itself, has a time limit, tries its recovery within a budget, and stops with its
  * scope. It decides nothing: every observation goes through `HealthState`.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -12,6 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Monotonic from "../Monotonic.ts"
 import * as BoundedRun from "./BoundedRun.ts"
+import { causeText } from "./CauseText.ts"
 import * as HealthState from "./HealthState.ts"
 
 /** What makes a failed check well again. */
@@ -70,16 +70,6 @@ export interface Hooks {
   /** The state changed from `before`. */
   readonly observed: (before: HealthState.CheckState, after: HealthState.CheckState) => void
   readonly emit: (event: RecoveryEvent) => void
-}
-
-/** One sentence out of a cause. */
-export const causeText = (cause: Cause.Cause<unknown>): string => {
-  const squashed = Cause.squash(cause)
-  return squashed instanceof Error
-    ? `${squashed.name}: ${squashed.message}`
-    : typeof squashed === "string"
-      ? squashed
-      : JSON.stringify(squashed)
 }
 
 const millis = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))

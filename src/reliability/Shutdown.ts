@@ -17,7 +17,7 @@ import * as Scope from "effect/Scope"
 import * as Monotonic from "../Monotonic.ts"
 import * as Announcer from "./Announcer.ts"
 import * as BoundedRun from "./BoundedRun.ts"
-import { causeText } from "./HealthCheck.ts"
+import { causeText } from "./CauseText.ts"
 import { finalizerAllowance, type Options, defaults, type Phase, phaseAllowance, phases, Phase as PhaseSchema } from "./ShutdownBudget.ts"
 
 export { defaults, Options, Phase, phases } from "./ShutdownBudget.ts"

@@ -232,12 +232,16 @@ describe("Health", () => {
       const { health } = yield* setup({ failuresToUnhealthy: 1 })
       yield* health.register({ name: "fails", kinds: ["readiness"], run: Effect.fail("no route") })
       yield* health.register({ name: "dies", kinds: ["readiness"], run: Effect.die(new TypeError("oops")) })
+      const circular: Record<string, unknown> = { count: 1n }
+      circular["self"] = circular
+      yield* health.register({ name: "odd", kinds: ["readiness"], run: Effect.fail(circular) })
       yield* health.runNow()
       assert.deepStrictEqual(
         health.report().checks.map((check) => [check.status, check.observed]),
         [
           ["unhealthy", "the check failed: no route"],
-          ["unhealthy", "the check failed: TypeError: oops"]
+          ["unhealthy", "the check failed: TypeError: oops"],
+          ["unhealthy", 'the check failed: {"count":"1","self":"[circular]"}']
         ]
       )
     })
