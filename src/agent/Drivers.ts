@@ -1,6 +1,7 @@
 /** The drivers that NofX brings along, over real processes. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as AcpDriver from "./AcpDriver.ts"
 import { type AgentDriver, AgentDrivers, type Reaper, type TaskCheck } from "./AgentDriver.ts"
 import { classify } from "./Classification.ts"
 import * as CommandDriver from "./CommandDriver.ts"
@@ -25,6 +26,7 @@ export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | 
       AgentDrivers,
       Effect.gen(function* () {
         const drivers: Record<string, AgentDriver> = {
+          acp: yield* AcpDriver.make(options),
           command: yield* CommandDriver.make({ classify, ...options })
         }
         return { get: (name: string) => drivers[name], names: Object.keys(drivers) }

@@ -87,6 +87,8 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     }
     const runaway = Runaway.detector(config.budget.runaway)
     const limit = limitOf(task, agent)
+    core.trace?.("execute", "attemptLimit", "passed", key, `${limit.millis} ms`)
+    core.trace?.("execute", "driver", "passed", key)
     const watch = yield* Watch.make(core, agent, running, limit)
     let tokensAtStart: number | undefined
 
@@ -221,6 +223,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     table.put(claimed)
     yield* journal.commit([{ _tag: "PutTask", task: claimed }, append(core, { _tag: "AttemptClaimed", ...ids })])
     if (claimed.spec.verify === undefined && claimed.spec.changes === undefined) return yield* settlement.succeeded(key, running, false)
+    core.trace?.("execute", "verify", "passed", key)
     const checking = yield* Effect.forkChild(Effect.interruptible(check(claimed, agent.spec, agent.marker)), { startImmediately: true })
     onInner(checking)
     const checked = yield* Fiber.await(checking)

@@ -65,9 +65,11 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
       )
     })
 
-  /** Waits for the end of a task that the table knows, or answers the end that the store knows. */
-  const awaitEnd = (task: Task): Effect.Effect<TaskEnd> =>
-    isEnd(task.state) ? Effect.succeed(Views.endOf(task)) : Effect.map(Deferred.await(table.ended(task.key)), Views.endOf)
+  /** Waits for the end of a task. It may have ended since the record was read. */
+  const awaitEnd = (key: string): Effect.Effect<TaskEnd, Input.TaskNotFound> =>
+    Effect.flatMap(findTask(key), (task) =>
+      isEnd(task.state) ? Effect.succeed(Views.endOf(task)) : Effect.map(Deferred.await(table.ended(task.key)), Views.endOf)
+    )
 
   const submit = (input: TaskInput) => Effect.flatMap(Input.task(input), intake.submit)
 
@@ -112,9 +114,10 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
       ),
     execute: Effect.fnUntraced(function* (agentId: string, input: TaskInput) {
       yield* findAgent(agentId)
-      return yield* awaitEnd(yield* submit({ ...input, agent: agentId }))
+      const { key } = yield* submit({ ...input, agent: agentId })
+      return yield* Effect.orDie(awaitEnd(key))
     }),
-    await: (taskId) => Effect.flatMap(findTask(taskId), awaitEnd),
+    await: awaitEnd,
     cancel: (taskId, reason = "cancelled on request") => cancel(taskId, reason),
     remove: (agentId) =>
       Effect.suspend(() => {

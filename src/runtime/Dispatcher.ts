@@ -47,6 +47,17 @@ export const make = (core: Core, options: Options): Dispatcher => {
   let wake: Timer | undefined
   let wakeAt = Number.POSITIVE_INFINITY
 
+  /** What waits here has a deadline that is not over, and its retry is due: otherwise it would not be here. */
+  const admit = (request: Request): Admission | Refusal => {
+    core.trace?.(request.operation, "deadline", "passed", request.subject)
+    core.trace?.(request.operation, "retry", "passed", request.subject)
+    // What a refusal took and gave back is as free as it was before: no reason to look again, or an open circuit would be asked for ever.
+    const before = again
+    const answer = core.admit(request)
+    if (answer._tag === "Refusal") again = before
+    return answer
+  }
+
   const arm = (at: number): void => {
     if (at === wakeAt) return
     wake?.cancel()
@@ -110,7 +121,7 @@ export const make = (core: Core, options: Options): Dispatcher => {
     for (const agent of idle(lane)) {
       const head = core.table.get(lane.head!)!
       const request: Request = { operation: "execute", subject: head.key, agentId: agent.spec.id, account: agent.account }
-      const answer = core.admit(request)
+      const answer = admit(request)
       if (answer._tag === "Refusal") {
         if (earliest === undefined || (answer.notBefore ?? Number.POSITIVE_INFINITY) < (earliest.notBefore ?? Number.POSITIVE_INFINITY))
           earliest = answer
@@ -135,7 +146,7 @@ export const make = (core: Core, options: Options): Dispatcher => {
   const pass = (): number => {
     let earliest = Number.POSITIVE_INFINITY
     for (const operation of operations) {
-      const answer = core.admit(operation.request)
+      const answer = admit(operation.request)
       if (answer._tag === "Refusal") {
         earliest = Math.min(earliest, answer.notBefore ?? Number.POSITIVE_INFINITY)
         continue
@@ -184,7 +195,7 @@ export const make = (core: Core, options: Options): Dispatcher => {
     pump,
     admitted: (request) =>
       Effect.callback<Admission>((resume) => {
-        const answer = core.admit(request)
+        const answer = admit(request)
         if (answer._tag === "Admission") return resume(Effect.succeed(answer))
         let given: Admission | undefined
         const operation: Operation = {

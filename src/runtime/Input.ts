@@ -1,6 +1,7 @@
 /** What callers give, decoded: nothing of it is used before it fits its schema. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { PresetUnknown, resolvePreset } from "../agent/AgentPresets.ts"
 import { AgentSpec } from "../agent/AgentSpec.ts"
 import { TaskSpec } from "../task/Task.ts"
 
@@ -26,5 +27,10 @@ const decoded = <A, E extends { readonly message: string }>(what: string, effect
 const decodeAgentSpec = Schema.decodeUnknownEffect(AgentSpec, options)
 const decodeTaskSpec = Schema.decodeUnknownEffect(TaskSpec, options)
 
-export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> => decoded("agent", decodeAgentSpec(input))
+/** A preset is filled in here, so that its account is known from the start. */
+export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> =>
+  Effect.flatMap(decoded("agent", decodeAgentSpec(input)), (spec) => {
+    const resolved = resolvePreset(spec)
+    return resolved instanceof PresetUnknown ? Effect.fail(new InputInvalid({ what: "agent", problem: resolved.message })) : Effect.succeed(resolved)
+  })
 export const task = (input: unknown): Effect.Effect<TaskSpec, InputInvalid> => decoded("task", decodeTaskSpec(input))

@@ -136,6 +136,8 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
         yield* core.makeDirectory(core.directory(agent.spec.id))
         const scope = yield* Scope.make()
         const limit = config.timeLimit.spawn
+        core.trace?.(operation, "attemptLimit", "passed", agent.spec.id, Duration.format(limit))
+        core.trace?.(operation, "driver", "passed", agent.spec.id)
         const exit = yield* Effect.exit(
           restore(
             Effect.timeoutOrElse(Effect.provideService(agent.driver.open(agent.spec, openContext(core, agent)), Scope.Scope, scope), {
@@ -150,7 +152,7 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
           agent.session = exit.value
           agent.scope = scope
           setAgentState(core, agent, agent.running === undefined ? "idle" : "working", "")
-          core.fork(Effect.flatMap(Effect.forkIn(exit.value.exited, scope), (fiber) => watchExit(agent, exit.value, fiber)))
+          core.fork(Effect.flatMap(Effect.forkIn(exit.value.exited, scope, { startImmediately: true }), (fiber) => watchExit(agent, exit.value, fiber)))
           yield* journal.commit([
             append(core, {
               _tag: "AgentSpawned",
@@ -225,6 +227,11 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
     yield* closeScope(agent)
     if (running !== undefined) yield* running.settled
     if (agent.leaving) return
+    // Stopping an attempt may take the whole agent down: that was asked for, and costs nothing of the budget.
+    if (fault._tag === "Cancelled") {
+      yield* Effect.ignore(startOrFail(agent, "restart"))
+      return
+    }
     const window = Duration.toMillis(config.health.restartWindow)
     agent.restarts = agent.restarts.filter((at) => at > core.now() - window)
     if (agent.restarts.length >= config.health.restarts) {
