@@ -76,6 +76,8 @@ export class Bulkhead extends Context.Service<
     readonly tryAcquire: (key: string) => Permit | BulkheadFull
     /** Gives both back; once, later calls do nothing. */
     readonly release: (permit: Permit) => void
+    /** The same for a permit of the same synchronous step, before anybody could have seen it taken: nobody is told. */
+    readonly undo: (permit: Permit) => void
     /** Other limits from now on. Fewer permits take effect as calls end; who waits keeps its place. */
     readonly resize: (options: Options) => void
     /** Of all, or of one account (its own permits, running and waiting; refusals of all). */
@@ -107,10 +109,10 @@ export const make = (options: Options): Bulkhead["Service"] => {
     }
   }
 
-  const exit = (key: string) => {
+  const exit = (key: string, told = true) => {
     State.exit(state, key)
     admitWaiting()
-    changes.announce([{ key }])
+    if (told) changes.announce([{ key }])
   }
 
   const leave = (place: Place) => {
@@ -158,6 +160,11 @@ export const make = (options: Options): Bulkhead["Service"] => {
       if (permit.released) return
       permit.released = true
       exit(permit.key)
+    },
+    undo: (permit) => {
+      if (permit.released) return
+      permit.released = true
+      exit(permit.key, false)
     },
     resize: (bounds) => {
       state.bounds = bounds

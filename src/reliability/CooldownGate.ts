@@ -140,6 +140,8 @@ export class CooldownGate extends Context.Service<
     readonly report: (permit: Permit, outcome: "success" | "other", now?: number) => void
     /** The attempt was not begun, or says nothing. */
     readonly release: (permit: Permit, now?: number) => void
+    /** The same for a permit of the same synchronous step, before anybody could have seen it taken: nobody is told. */
+    readonly undo: (permit: Permit) => void
     /** The account hit its limit. */
     readonly close: (account: string, limited: Limited, now?: number) => void
     /** Opens it by hand, wide, and forgets its history. */
@@ -270,6 +272,13 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     tryAcquire,
     report: (permit, outcome, now = monotonic()) => end(permit, outcome === "success", now),
     release: (permit, now = monotonic()) => end(permit, false, now),
+    undo: (permit) => {
+      if (permit.ended) return
+      permit.ended = true
+      const entry = entries.get(permit.account)
+      if (entry?.gate._tag === "Ramp" && permit.generation >= entry.gate.generation)
+        entry.gate = Gate.ended(entry.gate, false) ?? entry.gate
+    },
     close,
     open: (account) => {
       const before = look(account, monotonic())

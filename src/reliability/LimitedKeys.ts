@@ -87,7 +87,7 @@ export class LimitedKeys {
     if (index === 0) this.advance(place.table, place.entry, now)
   }
 
-  settle(permit: Permit, cost: number, now = Monotonic.read(this.clock)): void {
+  settle(permit: Permit, cost: number, now = Monotonic.read(this.clock), told = true): void {
     checkCost(permit.limit, cost)
     if (permit.cost === cost || permit.cost === 0) return
     const table = this.table(permit.limit, now)
@@ -105,7 +105,7 @@ export class LimitedKeys {
     entry.spent = table.algorithm.giveBack(table.rule, entry.spent, permit, before - cost, now)
     entry.promised = undefined
     this.advance(table, entry, now)
-    this.changes.announce([{ limit: table.limit.name, key: permit.key }])
+    if (told) this.changes.announce([{ limit: table.limit.name, key: permit.key }])
   }
 
   metrics(name?: string): Metrics {

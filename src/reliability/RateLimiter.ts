@@ -108,6 +108,8 @@ export interface Local {
   readonly tryAcquire: (limit: Limit, key: string, cost?: number, now?: number) => Permit | RateLimitExceeded
   /** Gives back what the permit spent, as far as time has not given it back already. Once; later calls do nothing. */
   readonly refund: (permit: Permit, now?: number) => void
+  /** The same for a permit of the same synchronous step, before anybody could have seen it taken: nobody is told. */
+  readonly undo: (permit: Permit, now?: number) => void
   /** Corrects the cost of an admitted call to what it really was; more than the limit allows is owed, and delays what comes later. */
   readonly settle: (permit: Permit, cost: number, now?: number) => void
 }
@@ -185,6 +187,7 @@ export const make = Effect.gen(function* () {
   const local: Local = {
     tryAcquire: (limit, key, cost = 1, now) => keys.tryAcquire(limit, key, cost, now),
     refund: (permit, now) => keys.settle(permit, 0, now),
+    undo: (permit, now) => keys.settle(permit, 0, now, false),
     settle: (permit, cost, now) => keys.settle(permit, cost, now)
   }
 
@@ -220,7 +223,7 @@ export const layerUnlimited: Layer.Layer<RateLimiter> = Layer.sync(RateLimiter, 
     acquire: (limit, key, cost) => Effect.sync(() => permit(limit, key, cost)),
     refund: () => Effect.void,
     settle: () => Effect.void,
-    local: { tryAcquire: permit, refund: () => {}, settle: () => {} },
+    local: { tryAcquire: permit, refund: () => {}, undo: () => {}, settle: () => {} },
     metrics: () => ({ admitted, refused: 0, refunded: 0, waiting: 0, keys: 0 }),
     onChange: () => () => {}
   }

@@ -116,6 +116,11 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
     const refund = (): void => {
       for (const permit of taken) limiter.local!.refund(permit)
     }
+    // Those who wait for a change are not told of what a refusal took and gave back: they would be refused alike, and tell each other, for ever.
+    const undo = (): void => {
+      for (const permit of taken) limiter.local!.undo(permit)
+      gate.undo(gatePermit)
+    }
     for (const [limit, key] of [
       [limits.operation, request.operation],
       [limits.account, request.account]
@@ -123,8 +128,7 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
       if (limit === undefined) continue
       const permit = limiter.local!.tryAcquire(limit, key, 1, now)
       if (permit._tag === "RateLimitExceeded") {
-        refund()
-        gate.release(gatePermit)
+        undo()
         return refuse("rateLimit", permit)
       }
       taken.push(permit)
@@ -133,8 +137,7 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
 
     const place = bulkhead.tryAcquire(request.account)
     if (place._tag === "BulkheadFull") {
-      refund()
-      gate.release(gatePermit)
+      undo()
       return refuse("bulkhead", place)
     }
     trace?.(request.operation, "bulkhead", "passed", request.subject)
@@ -143,9 +146,8 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
     const account = agent._tag === "CircuitOpen" ? agent : breaker.tryAcquire(accountKey(request.account), now)
     if (agent._tag === "CircuitOpen" || account._tag === "CircuitOpen") {
       if (agent._tag !== "CircuitOpen") breaker.cancel(agent)
-      bulkhead.release(place)
-      refund()
-      gate.release(gatePermit)
+      bulkhead.undo(place)
+      undo()
       return refuse("circuitBreaker", account as CircuitBreaker.CircuitOpen)
     }
     trace?.(request.operation, "circuitBreaker", "passed", request.subject)
