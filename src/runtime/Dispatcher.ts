@@ -51,11 +51,7 @@ export const make = (core: Core, options: Options): Dispatcher => {
   const admit = (request: Request): Admission | Refusal => {
     core.trace?.(request.operation, "deadline", "passed", request.subject)
     core.trace?.(request.operation, "retry", "passed", request.subject)
-    // What a refusal took and gave back is as free as it was before: no reason to look again, or an open circuit would be asked for ever.
-    const before = again
-    const answer = core.admit(request)
-    if (answer._tag === "Refusal") again = before
-    return answer
+    return core.admit(request)
   }
 
   const arm = (at: number): void => {
