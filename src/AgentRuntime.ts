@@ -6,7 +6,7 @@
  * task table only. Whatever is acknowledged is written first.
  */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -15,7 +15,7 @@ import type { AgentSpec } from "./agent/AgentSpec.ts"
 import * as Bulkhead from "./reliability/Bulkhead.ts"
 import * as CircuitBreaker from "./reliability/CircuitBreaker.ts"
 import * as CooldownGate from "./reliability/CooldownGate.ts"
-import * as DeadLetterQueue from "./reliability/DeadLetterQueue.ts"
+import type * as DeadLetterQueue from "./reliability/DeadLetterQueue.ts"
 import * as Health from "./reliability/Health.ts"
 import * as RateLimiter from "./reliability/RateLimiter.ts"
 import * as Retry from "./reliability/Retry.ts"

@@ -97,8 +97,6 @@ export const decode = Schema.decodeUnknownEffect(RuntimeConfig, { onExcessProper
 
 export const defaults: RuntimeConfig = Schema.decodeUnknownSync(RuntimeConfig)({})
 
-const presets = { api: RateLimiter.api, user: RateLimiter.user, expensive: RateLimiter.expensive }
-
 /** The limit that a name stands for; undefined: none. */
 export const limitOf = (limit: LimitOrPreset | undefined): RateLimiter.Limit | undefined =>
-  limit === undefined || limit === "none" ? undefined : typeof limit === "string" ? presets[limit] : limit
+  limit === undefined || limit === "none" ? undefined : typeof limit === "string" ? RateLimiter.presets[limit] : limit

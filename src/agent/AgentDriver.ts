@@ -122,26 +122,33 @@ export interface AgentDriver {
 }
 
 /** The drivers there are, by the name that `AgentSpec.driver` gives. */
-export class AgentDrivers extends Context.Service<AgentDrivers, {
-  readonly get: (name: string) => AgentDriver | undefined
-  readonly names: ReadonlyArray<string>
-}>()("nofx/AgentDrivers") {}
+export class AgentDrivers extends Context.Service<
+  AgentDrivers,
+  {
+    readonly get: (name: string) => AgentDriver | undefined
+    readonly names: ReadonlyArray<string>
+  }
+>()("nofx/AgentDrivers") {}
 
 /** Recovery's half of the process port: ends what an earlier owner left. */
-export class Reaper extends Context.Service<Reaper, {
-  /** Ends the processes with these identities, as far as their start times still match, and every process that carries one of the markers. Answers how many it ended. */
-  readonly reap: (left: ReadonlyArray<{ readonly marker: string; readonly identity?: ProcessIdentity }>) => Effect.Effect<number>
-}>()("nofx/Reaper") {}
+export class Reaper extends Context.Service<
+  Reaper,
+  {
+    /** Ends the processes with these identities, as far as their start times still match, and every process that carries one of the markers. Answers how many it ended. */
+    readonly reap: (left: ReadonlyArray<{ readonly marker: string; readonly identity?: ProcessIdentity }>) => Effect.Effect<number>
+  }
+>()("nofx/Reaper") {}
 
 /** The answer of a task's own check. */
-export type Checked =
-  | { readonly _tag: "Passed"; readonly verified: boolean }
-  | { readonly _tag: "Failed"; readonly detail: string }
+export type Checked = { readonly _tag: "Passed"; readonly verified: boolean } | { readonly _tag: "Failed"; readonly detail: string }
 
 /** The task's own check: `verify` and `changes`. */
-export class TaskCheck extends Context.Service<TaskCheck, {
-  /** Fingerprint of the working tree before an attempt; undefined when the task does not ask for changes. */
-  readonly baseline: (task: TaskSpec, agent: AgentSpec) => Effect.Effect<string | undefined>
-  /** Runs the check. Without one it passes with `verified: false`. Interruptible; bounded by the caller. */
-  readonly check: (task: TaskSpec, agent: AgentSpec, baseline: string | undefined, marker: string) => Effect.Effect<Checked>
-}>()("nofx/TaskCheck") {}
+export class TaskCheck extends Context.Service<
+  TaskCheck,
+  {
+    /** Fingerprint of the working tree before an attempt; undefined when the task does not ask for changes. */
+    readonly baseline: (task: TaskSpec, agent: AgentSpec) => Effect.Effect<string | undefined>
+    /** Runs the check. Without one it passes with `verified: false`. Interruptible; bounded by the caller. */
+    readonly check: (task: TaskSpec, agent: AgentSpec, baseline: string | undefined, marker: string) => Effect.Effect<Checked>
+  }
+>()("nofx/TaskCheck") {}

@@ -54,6 +54,8 @@ export const accountOf = (spec: AgentSpec): string => {
   if (program === undefined) return spec.id
   const name = programName(program)
   if (!launchers.has(name)) return name
-  const behind = spec.command.slice(1).find((argument) => !argument.startsWith("-") && argument !== "exec" && argument !== "run" && !/^\w+=/.test(argument))
+  const behind = spec.command
+    .slice(1)
+    .find((argument) => !argument.startsWith("-") && argument !== "exec" && argument !== "run" && !/^\w+=/.test(argument))
   return behind === undefined ? name : programName(behind.replace(/(?<=.)@[^/]*$/, ""))
 }

@@ -13,11 +13,9 @@ export interface Options {
   readonly inheritEnv: Readonly<Record<string, string>>
   /** Where agents work that name no directory. Absolute. */
   readonly cwd: string
+  /** Drivers of the program's own, by name; they win over ours. */
+  readonly drivers?: Readonly<Record<string, AgentDriver>>
 }
-
-/** Drivers by name; for programs that bring their own. */
-export const layerOf = (drivers: Readonly<Record<string, AgentDriver>>): Layer.Layer<AgentDrivers> =>
-  Layer.succeed(AgentDrivers, { get: (name) => drivers[name], names: Object.keys(drivers) })
 
 /** Everything that has to do with processes: the drivers, the tasks' own checks, and the reaper. */
 export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | Reaper> =>
@@ -27,7 +25,8 @@ export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | 
       Effect.gen(function* () {
         const drivers: Record<string, AgentDriver> = {
           acp: yield* AcpDriver.make(options),
-          command: yield* CommandDriver.make({ classify, ...options })
+          command: yield* CommandDriver.make({ classify, ...options }),
+          ...options.drivers
         }
         return { get: (name: string) => drivers[name], names: Object.keys(drivers) }
       })

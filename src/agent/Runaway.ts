@@ -18,8 +18,6 @@ export const Options = Schema.Struct({
 })
 export type Options = typeof Options.Type
 
-export const defaults: Options = { repeats: 30, tokensWithoutTool: 500_000 }
-
 /** The last `size` signatures and how often each occurs among them. */
 const makeWindow = (size: number) => {
   const ring: Array<string> = []

@@ -10,7 +10,7 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { type Subcommand, subcommands } from "./subcommands.ts"
-import { version } from "./version.ts"
+import { version } from "../version.ts"
 
 /**
  * Runs the command line. Wrong usage is told on standard error and fails; what a subcommand fails with comes out as it is. See

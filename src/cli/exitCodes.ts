@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
+import { printable } from "./printable.ts"
 
 export const exitCodes = {
   /** Everything succeeded. */
@@ -32,6 +33,10 @@ const byTag: Readonly<Record<string, number>> = {
   TaskFileNotWritten: exitCodes.usage,
   DemoDirectoryNotEmpty: exitCodes.usage,
   UserError: exitCodes.usage,
+  FileChanged: exitCodes.usage,
+  StateDirectoryRefused: exitCodes.usage,
+  InputInvalid: exitCodes.usage,
+  OwnedByAnother: exitCodes.owned,
   Fenced: exitCodes.owned
 }
 
@@ -75,7 +80,3 @@ const isShowHelp = (error: unknown): error is { readonly errors: ReadonlyArray<u
 
 const messageOf = (error: unknown): string =>
   error instanceof Error && error.message !== "" ? error.message : String(tagOf(error) ?? error)
-
-/** Names of files, and what agents say, may hold anything: a terminal must not obey it. */
-const printable = (text: string): string =>
-  text.replace(/[^\P{Cc}\n\t]/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)

@@ -11,6 +11,8 @@ export interface Machine {
   readonly platform: NodeJS.Platform
   /** The Node that runs this program. */
   readonly node: string
+  /** How this program was called, for the commands that it tells the user to type. */
+  readonly invocation: string
   /** Standard output, when it is a terminal. */
   readonly terminal: { readonly columns: () => number; readonly rows: () => number; readonly colours: boolean } | undefined
   readonly write: (text: string) => void
@@ -26,6 +28,7 @@ export const Machine = Context.Reference<Machine>("nofx/cli/Machine", {
     cwd: ".",
     platform: "linux",
     node: "node",
+    invocation: "nofx",
     terminal: undefined,
     write: () => {},
     onSignal: () => () => {}

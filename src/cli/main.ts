@@ -26,6 +26,12 @@ const logging = Layer.mergeAll(
   Layer.succeed(References.MinimumLogLevel)("Warn")
 )
 
+/** By `npm run` in the repository, by `npx`, as a file, or by its name. */
+const invocation = (script: string | undefined, program: string): string => {
+  if (script !== undefined) return script === "npx" ? "npx nofx" : "npm run -s nofx --"
+  return program.endsWith(".ts") ? `node ${program}` : "nofx"
+}
+
 const listeners = new Set<(count: number) => void>()
 let signals = 0
 
@@ -34,6 +40,7 @@ const machine = Layer.succeed(Machine)({
   cwd: process.cwd(),
   platform: process.platform,
   node: process.execPath,
+  invocation: invocation(process.env["npm_lifecycle_event"], process.argv[1] ?? ""),
   terminal: process.stdout.isTTY
     ? {
         columns: () => process.stdout.columns,

@@ -1,7 +1,6 @@
 /** Runs a task file: the batch it belongs to, its agents, its end, and what the user sees of it. */
 import * as path from "node:path"
 import * as Clock from "effect/Clock"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -9,12 +8,14 @@ import * as Schema from "effect/Schema"
 import { AgentSpec, type PermissionMode } from "../agent/AgentSpec.ts"
 import { AgentRuntime } from "../AgentRuntime.ts"
 import type { RuntimeConfig } from "../RuntimeConfig.ts"
+import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import type { BatchEnd } from "../runtime/Batches.ts"
 import * as TaskFile from "../task/TaskFile.ts"
 import { ExitWith, exitCodes } from "./exitCodes.ts"
 import { loadTaskFile, options as fileOptions } from "./loadTaskFile.ts"
 import * as LocalRuntime from "./localRuntime.ts"
 import { Machine } from "./machine.ts"
+import { commandText } from "./printable.ts"
 import * as RunOutput from "./runOutput.ts"
 
 export interface Options {
@@ -24,6 +25,22 @@ export interface Options {
   readonly maxAgents: number | undefined
   readonly fresh: boolean
   readonly permissions: PermissionMode | undefined
+}
+
+/** For who does more with a run than to show it. */
+export interface Watched {
+  /** Sees every event, to the end of the shutdown. */
+  readonly observe?: (event: RuntimeEvent) => void
+  /** Say at the end what can be done next? Default true. */
+  readonly hints?: boolean
+}
+
+/** How a run ended. */
+export interface Ran {
+  readonly end: BatchEnd
+  /** A signal ended it, and it can be gone on with. */
+  readonly interrupted: boolean
+  readonly stateDirectory: string
 }
 
 /** The file was changed while its batch is unfinished. Nothing was done. */
@@ -83,7 +100,8 @@ const runBatch = Effect.fnUntraced(function* (taskFile: TaskFile.TaskFile<Runtim
   return yield* runtime.awaitBatch(batch.id)
 })
 
-export const runFile = Effect.fnUntraced(function* (options: Options) {
+/** Runs the file on a runtime of this process' own to the end, or until a signal; shows what happens. */
+export const run = Effect.fnUntraced(function* (options: Options, watched: Watched = {}) {
   const taskFile = yield* loadTaskFile(options.file)
   const machine = yield* Machine
   const cwd = path.dirname(taskFile.file)
@@ -98,7 +116,14 @@ export const runFile = Effect.fnUntraced(function* (options: Options) {
 
   const program = Effect.gen(function* () {
     const runtime = yield* AgentRuntime
-    const output = yield* RunOutput.make({ json: options.json, stateDirectory, command: `nofx run ${options.file}` })
+    const place = options.stateDir === undefined ? [] : ["--state-dir", options.stateDir]
+    const output = yield* RunOutput.make({
+      json: options.json,
+      again: commandText(machine.invocation, ["run", options.file, ...place]),
+      deadLetters: commandText(machine.invocation, ["dlq", "list", "--state-dir", stateDirectory]),
+      hints: watched.hints ?? true
+    })
+    if (watched.observe !== undefined) yield* runtime.subscribe(watched.observe)
     let interrupts = 0
     let batchId = ""
     const running = yield* Effect.forkChild(
@@ -121,14 +146,16 @@ export const runFile = Effect.fnUntraced(function* (options: Options) {
     if (Exit.isFailure(exit) && interrupts === 0) return yield* Effect.failCause(exit.cause)
     const end: BatchEnd = Exit.isSuccess(exit) ? exit.value : yield* runtime.standing(batchId)
     yield* runtime.shutdown
-    yield* output.finish(end, interrupts > 0 && Exit.isFailure(exit))
-    if (Exit.isFailure(exit)) return yield* new ExitWith({ code: exitCodes.interrupted })
-    if (end.deadLettered + end.cancelled + end.left > 0) return yield* new ExitWith({ code: exitCodes.unfinished })
+    yield* output.finish(end, Exit.isFailure(exit))
+    return { end, interrupted: Exit.isFailure(exit), stateDirectory } satisfies Ran
   })
 
-  yield* program.pipe(
-    Effect.scoped,
-    Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run" })),
-    Effect.catchTag("OwnedByAnother", (owned) => Effect.andThen(Console.error(owned.message), new ExitWith({ code: exitCodes.owned })))
-  )
+  return yield* program.pipe(Effect.scoped, Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run" })))
+})
+
+/** `nofx run FILE`: the run, and its exit code. */
+export const runFile = Effect.fnUntraced(function* (options: Options) {
+  const { end, interrupted } = yield* run(options)
+  if (interrupted) return yield* new ExitWith({ code: exitCodes.interrupted })
+  if (end.deadLettered + end.cancelled + end.left > 0) return yield* new ExitWith({ code: exitCodes.unfinished })
 })

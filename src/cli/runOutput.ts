@@ -24,7 +24,7 @@ const clear = (lines: number): string => (lines === 0 ? "" : `\u001b[${lines}A\u
 const finalLines = (
   end: BatchEnd,
   millis: number,
-  options: { readonly interrupted: boolean; readonly command: string; readonly stateDir: string }
+  options: { readonly interrupted: boolean; readonly again: string; readonly deadLetters: string; readonly hints: boolean }
 ): ReadonlyArray<string> => {
   const sums = [
     `${end.succeeded} succeeded`,
@@ -32,9 +32,11 @@ const finalLines = (
     `${end.cancelled} cancelled`,
     ...(end.left > 0 ? [`${end.left} left`] : [])
   ]
-  const lines = [`${options.interrupted ? "Interrupted" : "Finished"} after ${span(millis)}: ${sums.join(", ")}`]
-  if (options.interrupted && end.left > 0) lines.push(`The same command goes on with what is left: ${options.command}`)
-  if (end.deadLettered > 0) lines.push(`Look at the dead letters: nofx dlq list --state-dir ${options.stateDir}`)
+  const sum = `${options.interrupted ? "Interrupted" : "Finished"} after ${span(millis)}: ${sums.join(", ")}`
+  if (!options.hints) return [sum]
+  const lines = [sum]
+  if (options.interrupted && end.left > 0) lines.push(`The same command goes on with what is left: ${options.again}`)
+  if (end.deadLettered > 0) lines.push(`Look at the dead letters: ${options.deadLetters}`)
   if (!options.interrupted && end.left > 0)
     lines.push(`${end.left} tasks are held by a dependency that failed; nofx dlq retry lets them go on once it succeeds`)
   return lines
@@ -43,8 +45,12 @@ const finalLines = (
 /** Shows the runtime's events from now on, until the scope closes. */
 export const make = (options: {
   readonly json: boolean
-  readonly command: string
-  readonly stateDirectory: string
+  /** The command that goes on with an interrupted run. */
+  readonly again: string
+  /** The command that lists the dead letters. */
+  readonly deadLetters: string
+  /** Say at the end what can be done next? */
+  readonly hints: boolean
 }): Effect.Effect<RunOutput, never, AgentRuntime | Scope.Scope> =>
   Effect.gen(function* () {
     const runtime = yield* AgentRuntime
@@ -101,8 +107,7 @@ export const make = (options: {
             const event = last ?? ({ _tag: "RunFinished", at: now, ...end } satisfies RuntimeEvent)
             return write(`${JSON.stringify(event)}\n`)
           }
-          for (const text of finalLines(end, now - startedAt, { interrupted, command: options.command, stateDir: options.stateDirectory }))
-            write(`${text}\n`)
+          for (const text of finalLines(end, now - startedAt, { ...options, interrupted })) write(`${text}\n`)
         })
     }
   })

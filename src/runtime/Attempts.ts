@@ -72,7 +72,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     agent: Agent,
     running: Running,
     stopped: () => Stop | undefined,
-    onInner: (fiber: Fiber.Fiber<Claim, AttemptFailure>) => void
+    onInner: (fiber: Fiber.Fiber<unknown, unknown>) => void
   ) {
     const session = agent.session!
     const task = read(key)
@@ -184,7 +184,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     agent: Agent,
     running: Running,
     stopped: () => Stop | undefined,
-    onInner: (fiber: Fiber.Fiber<any, any>) => void
+    onInner: (fiber: Fiber.Fiber<unknown, unknown>) => void
   ) {
     const admitted = read(key)
     const last = TaskLife.lastAttempt(admitted)!

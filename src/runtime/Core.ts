@@ -105,15 +105,6 @@ export interface Core {
   readonly versions: Readonly<Record<string, string>>
 }
 
-/** An event, stamped. */
-export const stamped = <Event extends { readonly _tag: RuntimeEvent["_tag"] }>(
-  core: Core,
-  event: Event
-): Event & { readonly at: number } => ({
-  ...event,
-  at: core.wallNow()
-})
-
 /** A change that appends an event. */
 export const append = (
   core: Core,

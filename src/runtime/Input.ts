@@ -31,6 +31,8 @@ const decodeTaskSpec = Schema.decodeUnknownEffect(TaskSpec, options)
 export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> =>
   Effect.flatMap(decoded("agent", decodeAgentSpec(input)), (spec) => {
     const resolved = resolvePreset(spec)
-    return resolved instanceof PresetUnknown ? Effect.fail(new InputInvalid({ what: "agent", problem: resolved.message })) : Effect.succeed(resolved)
+    return resolved instanceof PresetUnknown
+      ? Effect.fail(new InputInvalid({ what: "agent", problem: resolved.message }))
+      : Effect.succeed(resolved)
   })
 export const task = (input: unknown): Effect.Effect<TaskSpec, InputInvalid> => decoded("task", decodeTaskSpec(input))

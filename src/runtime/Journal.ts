@@ -58,7 +58,7 @@ export const make = (options: Options): Journal => {
   let noted: Array<Change> = []
   let noteArmed = false
   /** Commits that failed or came while the store could not write, in order. */
-  let held: Array<Waiting> = []
+  const held: Array<Waiting> = []
 
   const publish = (event: RuntimeEvent): void => {
     if (event.seq !== undefined) seq = event.seq

@@ -4,7 +4,6 @@
  * The order is DESIGN's and stands in `admit`, once: cooldown gate, rate limiter, bulkhead, circuit breaker; all taken or none, in one
  * synchronous step. The stages around it (deadline, retry, attempt limit, driver, verify) belong to whoever runs the operation.
  */
-import * as Duration from "effect/Duration"
 import { consequences, type Fault, hintMillis } from "../agent/Fault.ts"
 import type * as Bulkhead from "../reliability/Bulkhead.ts"
 import type * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
@@ -214,9 +213,3 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
 
   return { admit }
 }
-
-/** How long until a refusal may be asked again, for people. */
-export const waitText = (refusal: Refusal, now: number): string =>
-  refusal.notBefore === undefined
-    ? refusal.detail
-    : `${refusal.detail}; again in ${Duration.format(Duration.millis(Math.ceil(Math.max(0, refusal.notBefore - now))))}`

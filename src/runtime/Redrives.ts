@@ -37,7 +37,6 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
   Effect.gen(function* () {
     const { deadLetters, table } = core
     let timer: Timer | undefined
-    let turning = false
 
     const find = (key: string): Effect.Effect<Task | undefined> =>
       Effect.suspend(() => {
@@ -76,24 +75,15 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
       return undefined
     }
 
+    // A turn lasts until what it redrove has ended; the queue itself keeps two turns from taking the same letter.
     const turn = (): void => {
-      if (turning) return
-      turning = true
-      core.fork(
-        Effect.ensuring(
-          Effect.ignore(deadLetters.redriveDue(guard)),
-          Effect.sync(() => {
-            turning = false
-            arm()
-          })
-        )
-      )
+      core.fork(Effect.ensuring(Effect.ignore(deadLetters.redriveDue(guard)), Effect.sync(arm)))
     }
 
     const arm = (): void => {
       timer?.cancel()
       const at = deadLetters.nextDueAt()
-      timer = at === undefined || turning ? undefined : core.arm(Math.max(1, at - core.wallNow()), turn)
+      timer = at === undefined ? undefined : core.arm(Math.max(1_000, at - core.wallNow()), turn)
     }
 
     const serve = (kind: string): void => {
@@ -116,6 +106,8 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
       load: (loaded) =>
         Effect.gen(function* () {
           yield* Effect.orDie(deadLetters.load(loaded.deadLetters, fate))
+          yield* Effect.ignore(deadLetters.sweep)
+          core.fork(Effect.forever(Effect.andThen(Effect.sleep("1 day"), Effect.ignore(deadLetters.sweep))))
           arm()
         })
     }

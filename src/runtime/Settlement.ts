@@ -77,9 +77,7 @@ export const make = (core: Core): Settlement => {
       const missing = table.missing(dependent)
       if (missing.length === 0) {
         changes.push(put(TaskLife.queued(dependent)), append(core, { _tag: "TaskQueued", ...ids(dependent) }), ...releaseChanges(dependent))
-      } else if (task.state === "succeeded") {
-        continue
-      } else if (task.state !== "blocked" && dependent.spec.onDependencyFailed === "cancel") {
+      } else if (task.state !== "succeeded" && task.state !== "blocked" && dependent.spec.onDependencyFailed === "cancel") {
         changes.push(...cancelChanges(dependent, `dependency ${task.spec.id} was ${task.state}`))
       } else {
         const held = block(
@@ -109,7 +107,14 @@ export const make = (core: Core): Settlement => {
 
   const cancelChanges = (task: Task, reason: string): ReadonlyArray<Change> => {
     const next = TaskLife.cancelled(task, reason, core.wallNow())
-    return [put(next), append(core, { _tag: "TaskCancelled", ...ids(next), run: next.run, reason }), ...dependentChanges(next)]
+    const changes: Array<Change> = [put(next), append(core, { _tag: "TaskCancelled", ...ids(next), run: next.run, reason })]
+    // Its dead letter was being redriven: it waits again.
+    const letter = next.deadLetterId === undefined ? undefined : deadLetters.stageReleased(next.deadLetterId)
+    if (letter !== undefined) {
+      changes.push({ _tag: "PutDeadLetter", letter }, { _tag: "AppendEvent", event: core.letterEvent(letter) })
+      deadLetters.accept(letter)
+    }
+    return [...changes, ...dependentChanges(next)]
   }
 
   const deadLetterChanges: Settlement["deadLetterChanges"] = (task, why) => {

@@ -63,6 +63,8 @@ export const register = (core: Core, parts: Parts): Effect.Effect<void, never, S
         Effect.sync(() => void parts.onPhase("stopped"))
       )
     )
+    // These registrations end with this scope: its end must run them first.
+    yield* shutdown.runOnClose
     const stop = shutdown.onEvent((event) => {
       switch (event._tag) {
         case "ShutdownPhaseStarted":

@@ -152,7 +152,11 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
           agent.session = exit.value
           agent.scope = scope
           setAgentState(core, agent, agent.running === undefined ? "idle" : "working", "")
-          core.fork(Effect.flatMap(Effect.forkIn(exit.value.exited, scope, { startImmediately: true }), (fiber) => watchExit(agent, exit.value, fiber)))
+          core.fork(
+            Effect.flatMap(Effect.forkIn(exit.value.exited, scope, { startImmediately: true }), (fiber) =>
+              watchExit(agent, exit.value, fiber)
+            )
+          )
           yield* journal.commit([
             append(core, {
               _tag: "AgentSpawned",

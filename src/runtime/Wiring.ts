@@ -208,6 +208,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       }
     })
     phase = paused ? "paused" : "running"
+    health.markStarted()
     const watch = yield* ClockWatch
     yield* watch.watch((millis) => Wires.onClockJump(core, millis))
     core.pump()

@@ -20,7 +20,10 @@ const of = <Tag extends RuntimeEvent["_tag"]>(events: ReadonlyArray<RuntimeEvent
   events.filter((event): event is Extract<RuntimeEvent, { _tag: Tag }> => event._tag === tag)
 
 /** Runs the body in a runtime with these drivers and this configuration. */
-const withRuntime = <A, E>(options: Scripted.Options, body: (runtime: AgentRuntime["Service"]) => Effect.Effect<A, E, AgentRuntime | import("effect").Scope.Scope>) =>
+const withRuntime = <A, E>(
+  options: Scripted.Options,
+  body: (runtime: AgentRuntime["Service"]) => Effect.Effect<A, E, AgentRuntime | import("effect").Scope.Scope>
+) =>
   Effect.flatMap(AgentRuntime, (runtime) =>
     // Asked twice, the shutdown does not wait for attempts that no clock will ever end.
     Effect.ensuring(Effect.scoped(body(runtime)), Effect.all([runtime.shutdown, runtime.shutdown], { concurrency: "unbounded" }))
@@ -54,45 +57,43 @@ describe("AgentRuntime", () => {
   )
 
   it.effect("C47 takes the stages in their order, asserted from the event trace", () =>
-    withRuntime(
-      { drivers: { fake: driver(succeedAfter("1 second")) }, environment: { tracesStages: true } },
-      (runtime) =>
-        Effect.gen(function* () {
-          const events = yield* recorded
-          yield* runtime.spawn({ id: "a", driver: "fake" })
-          const spawned = of(events, "Stage").map((event) => `${event.operation} ${event.stage} ${event.decision}`)
-          assert.deepEqual(spawned, [
-            "spawn deadline passed",
-            "spawn retry passed",
-            "spawn cooldown passed",
-            "spawn rateLimit passed",
-            "spawn bulkhead passed",
-            "spawn circuitBreaker passed",
-            "spawn attemptLimit passed",
-            "spawn driver passed"
-          ])
-          events.length = 0
-          const fiber = yield* start(runtime.execute("a", { id: "t", verify: ["true"] }))
-          yield* TestClock.adjust("2 seconds")
-          yield* Fiber.join(fiber)
-          assert.deepEqual(
-            of(events, "Stage").map((event) => `${event.stage} ${event.decision}`),
-            [
-              "deadline passed",
-              "retry passed",
-              "cooldown passed",
-              "rateLimit passed",
-              "bulkhead passed",
-              "circuitBreaker passed",
-              "attemptLimit passed",
-              "driver passed",
-              "verify passed"
-            ]
-          )
-          events.length = 0
-          yield* runtime.remove("a")
-          assert.deepEqual([...new Set(of(events, "Stage").map((event) => `${event.operation} ${event.decision}`))], ["remove bypassed"])
-        })
+    withRuntime({ drivers: { fake: driver(succeedAfter("1 second")) }, environment: { tracesStages: true } }, (runtime) =>
+      Effect.gen(function* () {
+        const events = yield* recorded
+        yield* runtime.spawn({ id: "a", driver: "fake" })
+        const spawned = of(events, "Stage").map((event) => `${event.operation} ${event.stage} ${event.decision}`)
+        assert.deepEqual(spawned, [
+          "spawn deadline passed",
+          "spawn retry passed",
+          "spawn cooldown passed",
+          "spawn rateLimit passed",
+          "spawn bulkhead passed",
+          "spawn circuitBreaker passed",
+          "spawn attemptLimit passed",
+          "spawn driver passed"
+        ])
+        events.length = 0
+        const fiber = yield* start(runtime.execute("a", { id: "t", verify: ["true"] }))
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(fiber)
+        assert.deepEqual(
+          of(events, "Stage").map((event) => `${event.stage} ${event.decision}`),
+          [
+            "deadline passed",
+            "retry passed",
+            "cooldown passed",
+            "rateLimit passed",
+            "bulkhead passed",
+            "circuitBreaker passed",
+            "attemptLimit passed",
+            "driver passed",
+            "verify passed"
+          ]
+        )
+        events.length = 0
+        yield* runtime.remove("a")
+        assert.deepEqual([...new Set(of(events, "Stage").map((event) => `${event.operation} ${event.decision}`))], ["remove bypassed"])
+      })
     )
   )
 
@@ -132,13 +133,19 @@ describe("AgentRuntime", () => {
     const hang: Scripted.Script = (attempt, agentId) =>
       agentId === "a" ? Effect.andThen(attempt.started(), Effect.never) : succeedAfter("1 second")(attempt, agentId)
     return withRuntime(
-      { drivers: { fake: driver(hang) }, config: { timeLimit: { stall: "10 hours", attempt: "1 hour" }, bulkhead: { global: { permits: 2 } } } },
+      {
+        drivers: { fake: driver(hang) },
+        config: { timeLimit: { stall: "10 hours", attempt: "1 hour" }, bulkhead: { global: { permits: 2 } } }
+      },
       (runtime) =>
         Effect.gen(function* () {
           yield* runtime.spawn({ id: "a", driver: "fake" })
           yield* runtime.spawn({ id: "b", driver: "fake" })
           for (let n = 0; n < 10; n++) yield* runtime.submit({ id: `a${n}`, agent: "a" })
-          const ends = yield* Effect.forEach(Array.from({ length: 10 }, (_, n) => `b${n}`), (id) => start(runtime.execute("b", { id })))
+          const ends = yield* Effect.forEach(
+            Array.from({ length: 10 }, (_, n) => `b${n}`),
+            (id) => start(runtime.execute("b", { id }))
+          )
           yield* TestClock.adjust("11 seconds")
           for (const fiber of ends) assert.strictEqual((yield* Fiber.join(fiber)).state, "succeeded")
           assert.strictEqual((yield* runtime.agents).find((agent) => agent.id === "a")?.state, "working")
@@ -169,32 +176,34 @@ describe("AgentRuntime", () => {
     )
   )
 
-  it.effect("C24 one 429 parks every agent of the account until the reset, then lets them in at a ramp; no breaker trips, no attempt is spent", () =>
-    withRuntime(
-      {
-        drivers: { fake: driver(inTurn(afterStart(Effect.fail(rateLimited(600_000))), succeedAfter("1 second"))) },
-        config: { retry: { maxAttempts: 1 } }
-      },
-      (runtime) =>
-        Effect.gen(function* () {
-          const events = yield* recorded
-          for (let n = 0; n < 8; n++) yield* runtime.spawn({ id: `a${n}`, driver: "fake", account: "one" })
-          yield* runtime.submit({ id: "first", effect: "idempotent" })
-          yield* TestClock.adjust("1 millis")
-          for (let n = 0; n < 20; n++) yield* runtime.submit({ id: `t${n}`, effect: "idempotent" })
-          yield* TestClock.adjust("9 minutes")
-          assert.strictEqual(of(events, "AttemptStarted").length, 1)
-          const waiting = (yield* runtime.tasks).map((task) => task.waiting?.for)
-          assert.deepEqual([...new Set(waiting)], ["cooldown"])
-          yield* TestClock.adjust("5 minutes")
-          assert.strictEqual(of(events, "TaskSucceeded").length, 21)
-          assert.strictEqual(of(events, "GateClosed").length, 1)
-          assert.strictEqual(of(events, "CircuitStateChanged").length, 0)
-          const reopened = of(events, "GateReopened")[0]!.at
-          // The first to come back is alone.
-          assert.strictEqual(of(events, "AttemptStarted").filter((event) => event.at >= reopened && event.at < reopened + 500).length, 1)
-        })
-    )
+  it.effect(
+    "C24 one 429 parks every agent of the account until the reset, then lets them in at a ramp; no breaker trips, no attempt is spent",
+    () =>
+      withRuntime(
+        {
+          drivers: { fake: driver(inTurn(afterStart(Effect.fail(rateLimited(600_000))), succeedAfter("1 second"))) },
+          config: { retry: { maxAttempts: 1 } }
+        },
+        (runtime) =>
+          Effect.gen(function* () {
+            const events = yield* recorded
+            for (let n = 0; n < 8; n++) yield* runtime.spawn({ id: `a${n}`, driver: "fake", account: "one" })
+            yield* runtime.submit({ id: "first", effect: "idempotent" })
+            yield* TestClock.adjust("1 millis")
+            for (let n = 0; n < 20; n++) yield* runtime.submit({ id: `t${n}`, effect: "idempotent" })
+            yield* TestClock.adjust("9 minutes")
+            assert.strictEqual(of(events, "AttemptStarted").length, 1)
+            const waiting = (yield* runtime.tasks).map((task) => task.waiting?.for)
+            assert.deepEqual([...new Set(waiting)], ["cooldown"])
+            yield* TestClock.adjust("5 minutes")
+            assert.strictEqual(of(events, "TaskSucceeded").length, 21)
+            assert.strictEqual(of(events, "GateClosed").length, 1)
+            assert.strictEqual(of(events, "CircuitStateChanged").length, 0)
+            const reopened = of(events, "GateReopened")[0]!.at
+            // The first to come back is alone.
+            assert.strictEqual(of(events, "AttemptStarted").filter((event) => event.at >= reopened && event.at < reopened + 500).length, 1)
+          })
+      )
   )
 
   it.effect("C55 runs tasks after their dependencies; a failed one holds or cancels by rule, and a redrive that succeeds releases", () => {
@@ -318,8 +327,7 @@ describe("AgentRuntime", () => {
   it.effect("C65 a resumable task goes on with its session on the agent that has it", () => {
     const seen: Array<string | undefined> = []
     const script = inTurn(
-      (attempt) =>
-        Effect.andThen(attempt.started("session-1"), Effect.fail({ ...crash, sessionId: "session-1" })),
+      (attempt) => Effect.andThen(attempt.started("session-1"), Effect.fail({ ...crash, sessionId: "session-1" })),
       (attempt: AttemptContext) => {
         seen.push(attempt.resume)
         return Effect.andThen(attempt.started(), Effect.succeed(claim()))
@@ -415,7 +423,10 @@ describe("AgentRuntime", () => {
         const running = yield* start(runtime.execute("a", { id: "running", deadline: "1 minute" }))
         const waiting = yield* start(runtime.execute("a", { id: "waiting", deadline: "30 seconds" }))
         yield* TestClock.adjust("29 seconds")
-        assert.strictEqual((yield* runtime.tasks).every((task) => task.state !== "dead-lettered"), true)
+        assert.strictEqual(
+          (yield* runtime.tasks).every((task) => task.state !== "dead-lettered"),
+          true
+        )
         yield* TestClock.adjust("1 second")
         assert.include((yield* Fiber.join(waiting)).reason, "deadline passed while it waited for agent")
         yield* TestClock.adjust("30 seconds")
@@ -469,7 +480,10 @@ describe("AgentRuntime", () => {
   it.effect("C49 an agent whose process dies is restarted within its budget, then a dead letter", () => {
     let deaths = Deferred.makeUnsafe<void>()
     const dying = driver(succeedAfter(1), {
-      exited: Effect.as(Effect.suspend(() => Deferred.await(deaths)), { _tag: "Crashed", detail: "gone", exitCode: 1, signal: null } as const)
+      exited: Effect.as(
+        Effect.suspend(() => Deferred.await(deaths)),
+        { _tag: "Crashed", detail: "gone", exitCode: 1, signal: null } as const
+      )
     })
     return withRuntime({ drivers: { fake: dying }, config: { health: { restarts: 2, restartWindow: "1 hour" } } }, (runtime) =>
       Effect.gen(function* () {
@@ -483,7 +497,10 @@ describe("AgentRuntime", () => {
         }
         assert.strictEqual(of(events, "AgentRestarted").length, 2)
         assert.strictEqual((yield* runtime.agents)[0]?.state, "failed")
-        assert.deepEqual((yield* runtime.getDLQMessages).map((letter) => letter.kind), ["restart"])
+        assert.deepEqual(
+          (yield* runtime.getDLQMessages).map((letter) => letter.kind),
+          ["restart"]
+        )
         yield* runtime.restart("a")
         assert.strictEqual((yield* runtime.agents)[0]?.state, "idle")
         assert.deepEqual(yield* runtime.getDLQMessages, [])
@@ -503,7 +520,7 @@ describe("AgentRuntime", () => {
         assert.isTrue(Exit.isFailure(exit))
         const [letter] = yield* runtime.getDLQMessages
         assert.strictEqual(letter?.kind, "spawn")
-        assert.strictEqual((letter?.payload as { faults: ReadonlyArray<unknown> }).faults.length, 2)
+        assert.strictEqual((letter!.payload as { faults: ReadonlyArray<unknown> }).faults.length, 2)
         broken = false
         const redriven = yield* runtime.retryDLQMessage(letter!.id)
         assert.strictEqual(redriven._tag, "Redriven")

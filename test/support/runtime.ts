@@ -1,5 +1,5 @@
 /** A runtime over the memory store and drivers that a test scripts. */
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, type Duration, Effect, Layer } from "effect"
 import {
   type AgentDriver,
   AgentDrivers,

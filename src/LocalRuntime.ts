@@ -1,0 +1,67 @@
+/**
+ * The runtime in this process, over real processes: in memory, or durable in a state directory that it owns.
+ *
+ * This is what `nofx run`, the host and programs build; a test or a simulation provides `AgentRuntime.layer` with parts of its own instead.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type { AgentDriver } from "./agent/AgentDriver.ts"
+import * as Drivers from "./agent/Drivers.ts"
+import * as ProcessSystem from "./agent/ProcessSystem.ts"
+import * as AgentRuntime from "./AgentRuntime.ts"
+import { secretsOf } from "./reliability/Redaction.ts"
+import type { RuntimeConfig } from "./RuntimeConfig.ts"
+import { Environment } from "./runtime/Environment.ts"
+import * as MemoryStore from "./store/MemoryStore.ts"
+import * as Ownership from "./store/Ownership.ts"
+import * as SqliteStore from "./store/SqliteStore.ts"
+import { version } from "./version.ts"
+
+export interface Options {
+  readonly config: RuntimeConfig
+  /** Where agents work that name no directory. Absolute. */
+  readonly cwd: string
+  /** The environment that agents and checks inherit; its secrets are kept out of dead letters. */
+  readonly env: Readonly<Record<string, string>>
+  /** Drivers of the program's own, by name, besides `command` and `acp`. */
+  readonly drivers?: Readonly<Record<string, AgentDriver>>
+}
+
+export interface DurableOptions extends Options {
+  /** An existing directory, as `StateDirectory.ensure` leaves it. */
+  readonly stateDirectory: string
+  /** A foreground run, or the host of editors: only a host lets permission requests wait for a client to come. */
+  readonly kind: Ownership.OwnerInfo["kind"]
+}
+
+const runtime = (options: Options, place: { readonly directory: string; readonly waitsForClients: boolean }) =>
+  AgentRuntime.layer(options.config).pipe(
+    Layer.provide(
+      Layer.effect(
+        Environment,
+        Effect.map(FileSystem.FileSystem, (fs) => ({
+          ...place,
+          makeDirectory: (directory: string) => Effect.orDie(fs.makeDirectory(directory, { recursive: true })),
+          tracesStages: false,
+          secrets: secretsOf(options.env),
+          versions: { nofx: version }
+        }))
+      )
+    ),
+    Layer.provide(Drivers.layer({ inheritEnv: options.env, cwd: options.cwd, drivers: options.drivers ?? {} }))
+  )
+
+/** Everything is gone with the process, except the outputs of agents, which lie in `directory`. */
+export const layerMemory = (options: Options & { readonly directory: string }) =>
+  runtime(options, { directory: options.directory, waitsForClients: false }).pipe(Layer.provide(MemoryStore.layer()))
+
+/**
+ * Nothing acknowledged is lost. Building it fails with `OwnedByAnother` when another process owns the state directory, with
+ * `StoreUnavailable`, `SchemaTooNew` or `SqliteMissing` when the database cannot be used.
+ */
+export const layer = (options: DurableOptions) =>
+  runtime(options, { directory: `${options.stateDirectory}/agents`, waitsForClients: options.kind === "host" }).pipe(
+    Layer.provideMerge(SqliteStore.layer),
+    Layer.provideMerge(Ownership.layer({ directory: options.stateDirectory, kind: options.kind, version, processes: ProcessSystem.make() }))
+  )
