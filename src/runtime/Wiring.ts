@@ -23,6 +23,7 @@ import type { ReliabilityStatus } from "../RuntimeStatus.ts"
 import { Store } from "../store/Store.ts"
 import * as Attempts from "./Attempts.ts"
 import * as Batches from "./Batches.ts"
+import * as Checks from "./Checks.ts"
 import { ClockWatch } from "./ClockWatch.ts"
 import * as Controls from "./Controls.ts"
 import { type Agent, append, type Core } from "./Core.ts"
@@ -199,6 +200,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     yield* redrives.load(loaded)
     const recovered = yield* Recovery.reconcile(core, settlement, attempts, loaded)
     yield* journal.commit([append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })])
+    yield* Checks.register(core)
     yield* Stopping.register(core, {
       intake,
       supervisor,

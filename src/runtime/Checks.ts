@@ -1,0 +1,52 @@
+/** The runtime's own health checks. They look and report; restarting agents is the supervisor's. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Monotonic from "../Monotonic.ts"
+import type { Core } from "./Core.ts"
+
+/** An event loop that is late by more than this does not answer in time. Milliseconds. */
+const lagDegraded = 500
+const lagUnhealthy = 5_000
+
+/** Registers them until the scope closes. */
+export const register = (core: Core): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const { health, journal } = core
+
+    yield* health.register({
+      name: "event loop",
+      kinds: ["liveness"],
+      run: Effect.gen(function* () {
+        const before = Monotonic.read(clock)
+        yield* Effect.sleep(1)
+        const lag = Math.max(0, Math.round(Monotonic.read(clock) - before - 1))
+        const evidence = `a timer came ${lag} ms late`
+        return { status: lag > lagUnhealthy ? "unhealthy" : lag > lagDegraded ? "degraded" : "healthy", evidence } as const
+      })
+    })
+    yield* health.register({
+      name: "store",
+      kinds: ["startup", "readiness"],
+      critical: true,
+      failuresToUnhealthy: 1,
+      run: Effect.sync(() => {
+        const cause = journal.degraded()
+        return cause === undefined
+          ? ({ status: "healthy", evidence: `writes; last event ${journal.seq()}` } as const)
+          : ({ status: "unhealthy", evidence: cause.message } as const)
+      })
+    })
+    yield* health.register({
+      name: "agents",
+      kinds: ["readiness"],
+      run: Effect.sync(() => {
+        const all = [...core.agents.values()]
+        const failed = all.filter((agent) => agent.state === "failed")
+        if (failed.length === 0) return { status: "healthy", evidence: `${all.length} agents, none failed` } as const
+        const names = failed.map((agent) => `${agent.spec.id} (${agent.detail})`).join(", ")
+        return { status: failed.length === all.length ? "unhealthy" : "degraded", evidence: `failed: ${names}` } as const
+      })
+    })
+  })
