@@ -35,6 +35,7 @@ const byTag: Readonly<Record<string, number>> = {
   UserError: exitCodes.usage,
   FileChanged: exitCodes.usage,
   StateDirectoryRefused: exitCodes.usage,
+  StateNotFound: exitCodes.usage,
   InputInvalid: exitCodes.usage,
   OwnedByAnother: exitCodes.owned,
   Fenced: exitCodes.owned

@@ -105,7 +105,9 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
   const taskFile = yield* loadTaskFile(options.file)
   const machine = yield* Machine
   const cwd = path.dirname(taskFile.file)
-  const stateDirectory = yield* LocalRuntime.stateDirectory(cwd, options.stateDir)
+  // What is typed is meant from where it is typed, not from where the file lies.
+  const explicit = options.stateDir === undefined ? undefined : path.resolve(machine.cwd, options.stateDir)
+  const stateDirectory = yield* LocalRuntime.stateDirectory(cwd, explicit)
   const config =
     options.maxAgents === undefined
       ? taskFile.config

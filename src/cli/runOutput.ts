@@ -33,7 +33,7 @@ const finalLines = (
     ...(end.left > 0 ? [`${end.left} left`] : [])
   ]
   const sum = `${options.interrupted ? "Interrupted" : "Finished"} after ${span(millis)}: ${sums.join(", ")}`
-  if (!options.hints) return [sum]
+  if (!options.hints && !options.interrupted) return [sum]
   const lines = [sum]
   if (options.interrupted && end.left > 0) lines.push(`The same command goes on with what is left: ${options.again}`)
   if (end.deadLettered > 0) lines.push(`Look at the dead letters: ${options.deadLetters}`)

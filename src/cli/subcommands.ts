@@ -10,6 +10,11 @@ export interface Subcommand {
 
 export const subcommands: ReadonlyArray<Subcommand> = [
   {
+    name: "demo",
+    description: "See it work: offline agents that really fail, and a report of what was done about it",
+    load: () => import("./demoCommand.ts").then((module) => module.demoCommand)
+  },
+  {
     name: "run",
     description: "Run a task file to the end, or go on with it",
     load: () => import("./runCommand.ts").then((module) => module.runCommand)
