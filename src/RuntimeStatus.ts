@@ -22,6 +22,8 @@ export const BreakerView = Schema.Struct({
   failed: Schema.Finite,
   ignored: Schema.Finite,
   rejected: Schema.Finite,
+  /** Admitted calls that have not ended; not yet counted. */
+  inFlight: Schema.Finite,
   /** When it lets a probe through. */
   retryAt: Schema.optionalKey(Schema.Finite),
   cause: Schema.optionalKey(Schema.String)

@@ -78,6 +78,8 @@ export interface Core {
   readonly taskCheck: TaskCheck["Service"]
   readonly timeLimits: TimeLimit.TimeLimit["Service"]
   readonly admit: (request: Request) => Admission | Refusal
+  /** An agent is gone: the pipe remembers nothing of it. */
+  readonly forget: (agentId: string) => void
   /** Lets waiting work through, as far as it can go. Synchronous; may be called from anywhere. */
   readonly pump: () => void
   /** Runs an effect in the runtime's scope. */

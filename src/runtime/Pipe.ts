@@ -72,6 +72,8 @@ export interface Options {
 
 export interface Pipe {
   readonly admit: (request: Request, now: number) => Admission | Refusal
+  /** The agent is gone: nothing of it is remembered. */
+  readonly forget: (agentId: string) => void
 }
 
 export const agentKey = (agentId: string): string => `agent:${agentId}`
@@ -211,5 +213,11 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
     }
   }
 
-  return { admit }
+  return {
+    admit,
+    forget: (agentId) => {
+      breaker.remove(agentKey(agentId))
+      blamed.delete(agentKey(agentId))
+    }
+  }
 }

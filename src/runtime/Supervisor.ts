@@ -17,6 +17,7 @@ import * as Retry from "../reliability/Retry.ts"
 import type { Change } from "../store/Store.ts"
 import { type Agent, append, type Core, setAgentState } from "./Core.ts"
 import type { Dispatcher } from "./Dispatcher.ts"
+import { agentKey } from "./Pipe.ts"
 
 /** An agent with this id is there already. */
 export class AgentExists extends Schema.TaggedError<AgentExists>()("AgentExists", { agentId: Schema.String }) {
@@ -329,10 +330,11 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
       const agent = yield* find(agentId)
       yield* stop(agent, reason)
       core.agents.delete(agentId)
-      core.patterns.breaker.remove(`agent:${agentId}`)
+      core.forget(agentId)
       const changes: ReadonlyArray<Change> = [
         { _tag: "DeleteAgent", agentId },
         { _tag: "DeleteProcess", marker: agent.marker },
+        { _tag: "DeletePattern", kind: "breaker", key: agentKey(agentId) },
         append(core, { _tag: "AgentRemoved", agentId })
       ]
       yield* journal.commit(changes)

@@ -116,6 +116,7 @@ const breakerView = (status: BreakerStatus): Status.BreakerView => {
     failed,
     ignored,
     rejected,
+    inFlight: status.inFlight,
     ...(status.retryAt === undefined ? {} : { retryAt: status.retryAt }),
     ...(status.cause === undefined ? {} : { cause: status.cause })
   }
@@ -159,6 +160,10 @@ export const statusOf = (
     const { admitted, keys, refused } = core.patterns.limiter.metrics()
     return { admitted, refused, keys }
   }
+  const bulkhead = (): Status.BulkheadMetrics => {
+    const { permits, refused, running } = core.patterns.bulkhead.metrics()
+    return { running, permits, refused }
+  }
   const deadLetters = (): Status.DLQMetrics => ({ ...core.deadLetters.metrics(), capacity: core.config.deadLetter.maxLetters })
   return {
     health,
@@ -183,7 +188,7 @@ export const statusOf = (
         })),
         retry: retry(),
         rateLimiter: rateLimiter(),
-        bulkhead: core.patterns.bulkhead.metrics(),
+        bulkhead: bulkhead(),
         deadLetters: deadLetters()
       }
     }

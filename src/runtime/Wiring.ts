@@ -141,6 +141,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       taskCheck: yield* TaskCheck,
       timeLimits: yield* TimeLimit,
       admit: (request) => pipe.admit(request, now()),
+      forget: pipe.forget,
       pump: () => {
         if (phase === "running" || phase === "paused") dispatcher.pump()
       },

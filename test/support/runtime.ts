@@ -14,6 +14,7 @@ import * as AgentRuntime from "../../src/AgentRuntime.ts"
 import * as RuntimeConfig from "../../src/RuntimeConfig.ts"
 import { Environment } from "../../src/runtime/Environment.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import { Store, StoreUnavailable } from "../../src/store/Store.ts"
 import type { Claim } from "../../src/task/Task.ts"
 
 /** What an attempt does; `started` must be awaited before anything else. */
@@ -56,7 +57,7 @@ export interface Options {
   readonly config?: unknown
   readonly drivers: Readonly<Record<string, AgentDriver>>
   readonly check?: Effect.Effect<Checked>
-  readonly disk?: MemoryStore.Disk
+  readonly disk?: Pick<MemoryStore.Disk, "open">
   readonly environment?: Partial<Environment>
 }
 
@@ -66,7 +67,7 @@ export const layer = (options: Options): Layer.Layer<AgentRuntime.AgentRuntime> 
     Effect.map(RuntimeConfig.decode(options.config ?? {}), (config) =>
       AgentRuntime.layer(config).pipe(
         Layer.provide([
-          options.disk === undefined ? MemoryStore.layer() : MemoryStore.layerDisk(options.disk),
+          options.disk === undefined ? MemoryStore.layer() : Layer.sync(Store, options.disk.open),
           Layer.succeed(AgentDrivers, { get: (name) => options.drivers[name], names: Object.keys(options.drivers) }),
           Layer.succeed(TaskCheck, {
             baseline: () => Effect.succeed(undefined),
@@ -78,3 +79,22 @@ export const layer = (options: Options): Layer.Layer<AgentRuntime.AgentRuntime> 
       )
     )
   ).pipe(Layer.orDie)
+
+/** A disk that is full whenever it is asked to write while `broken`. */
+export const flakyDisk = (broken: () => boolean): Pick<MemoryStore.Disk, "open"> => {
+  const disk = MemoryStore.makeDisk()
+  return {
+    open: () => {
+      const store = disk.open()
+      return {
+        ...store,
+        commit: (changes, epoch) =>
+          Effect.suspend(() =>
+            broken()
+              ? Effect.fail(new StoreUnavailable({ operation: "commit", reason: "full", cause: new Error("no space") }))
+              : store.commit(changes, epoch)
+          )
+      }
+    }
+  }
+}
