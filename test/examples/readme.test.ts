@@ -1,6 +1,10 @@
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
+import { Result } from "effect"
 import { assert, describe, it } from "vitest"
+
+import { RuntimeConfig } from "../../src/RuntimeConfig.ts"
+import * as TaskFile from "../../src/task/TaskFile.ts"
 
 const readme = fs.readFileSync("README.md", "utf8")
 
@@ -17,6 +21,13 @@ describe("the README's examples", () => {
       assert.match(execFileSync(process.execPath, [file], { encoding: "utf8" }), /^succeeded v\d+\./)
     })
   }
+
+  it("shows a task file that is valid", () => {
+    for (const [, text] of readme.matchAll(/```yaml\n([\s\S]*?)```/g)) {
+      const decoded = TaskFile.decode(text!, "nofx.yaml", { configSchema: RuntimeConfig })
+      assert.isTrue(Result.isSuccess(decoded), Result.isFailure(decoded) ? decoded.failure.message : "")
+    }
+  })
 
   it("names only scripts and commands that there are", () => {
     const { scripts } = JSON.parse(fs.readFileSync("package.json", "utf8")) as { scripts: Record<string, string> }
