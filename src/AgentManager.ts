@@ -100,7 +100,10 @@ export const createAgentManager = async (config: ConfigInput = {}, options: Opti
     registerDLQProcessor: (kind, handler) =>
       managed.runPromise(
         service.registerDLQProcessor(kind, (letter) =>
-          Effect.as(Effect.tryPromise(() => handler(letter)), { _tag: "Resolved" as const })
+          Effect.as(
+            Effect.tryPromise(() => handler(letter)),
+            { _tag: "Resolved" as const }
+          )
         )
       ),
     dispose: () => managed.dispose()

@@ -78,7 +78,6 @@ export const make = (core: Core): Settlement => {
       if (missing.length === 0) {
         changes.push(put(TaskLife.queued(dependent)), append(core, { _tag: "TaskQueued", ...ids(dependent) }), ...releaseChanges(dependent))
       } else if (task.state === "succeeded") {
-        continue
       } else if (task.state !== "blocked" && dependent.spec.onDependencyFailed === "cancel") {
         changes.push(...cancelChanges(dependent, `dependency ${task.spec.id} was ${task.state}`))
       } else {

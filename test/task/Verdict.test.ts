@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { consequences, Fault, type FaultClass } from "../../src/agent/Fault.ts"
+import { consequences, type Fault, type FaultClass } from "../../src/agent/Fault.ts"
 import * as Retry from "../../src/reliability/Retry.ts"
 import { EffectClass, SideEffects, type Task, TaskSpec } from "../../src/task/Task.ts"
 import * as TaskLife from "../../src/task/TaskLife.ts"
