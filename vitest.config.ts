@@ -11,6 +11,7 @@ export default defineConfig({
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // Only a bound: tests wait for conditions. Real processes on a busy machine need more than the default of five seconds.
     testTimeout: 30_000,
+    setupFiles: ["test/support/ownUser.ts"],
     projects: [
       {
         extends: true,

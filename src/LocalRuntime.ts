@@ -6,16 +6,20 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import type { AgentDriver } from "./agent/AgentDriver.ts"
+import { type AgentDriver, Reaper } from "./agent/AgentDriver.ts"
 import * as Drivers from "./agent/Drivers.ts"
 import * as ProcessSystem from "./agent/ProcessSystem.ts"
+import * as ProcessTree from "./agent/ProcessTree.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
 import { secretsOf } from "./reliability/Redaction.ts"
 import type { RuntimeConfig } from "./RuntimeConfig.ts"
 import { Environment } from "./runtime/Environment.ts"
+import { toReap } from "./runtime/Recovery.ts"
+import * as AccountStore from "./store/AccountStore.ts"
 import * as MemoryStore from "./store/MemoryStore.ts"
 import * as Ownership from "./store/Ownership.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
+import { StoreUnavailable } from "./store/Store.ts"
 import { version } from "./version.ts"
 
 export interface Options {
@@ -33,6 +37,12 @@ export interface DurableOptions extends Options {
   readonly stateDirectory: string
   /** A foreground run, or the host of editors: only a host lets permission requests wait for a client to come. */
   readonly kind: Ownership.OwnerInfo["kind"]
+  /** Take the state directory from a living owner: its agents are ended first, then it. Default false. */
+  readonly takeOver?: boolean
+  /** The user's own directory, existing, where runtimes share what they know of accounts. Default: nothing is shared. */
+  readonly accounts?: string
+  /** Somebody is there to answer permission requests, although no client is connected. Default: only for a host. */
+  readonly attended?: boolean
 }
 
 const runtime = (options: Options, place: { readonly directory: string; readonly waitsForClients: boolean }) =>
@@ -56,12 +66,34 @@ const runtime = (options: Options, place: { readonly directory: string; readonly
 export const layerMemory = (options: Options & { readonly directory: string }) =>
   runtime(options, { directory: options.directory, waitsForClients: false }).pipe(Layer.provide(MemoryStore.layer()))
 
+const owner = ({ kind, stateDirectory: directory, takeOver }: DurableOptions) => {
+  const owned: Ownership.Options = { directory, kind, version, processes: ProcessSystem.make() }
+  if (takeOver !== true) return Ownership.layer(owned)
+  return Layer.effect(
+    Ownership.Owner,
+    Effect.gen(function* () {
+      const reaper = yield* Reaper
+      return yield* Ownership.forceTakeover({ ...owned, endTrees: (left) => reaper.reap(left.map(toReap)) })
+    })
+  ).pipe(Layer.provide(ProcessTree.layerReaper), Layer.provide(ProcessTree.layer))
+}
+
+/** A store of accounts that cannot be opened leaves the limits local, and shows as degraded. */
+const accounts = (directory: string): Layer.Layer<AccountStore.AccountStore> =>
+  Layer.catch(AccountStore.layer(directory), (error) =>
+    Layer.succeed(
+      AccountStore.AccountStore,
+      AccountStore.unavailable(new StoreUnavailable({ operation: "share limits", reason: "io", cause: error }))
+    )
+  )
+
 /**
  * Nothing acknowledged is lost. Building it fails with `OwnedByAnother` when another process owns the state directory, with
  * `StoreUnavailable`, `SchemaTooNew` or `SqliteMissing` when the database cannot be used.
  */
 export const layer = (options: DurableOptions) =>
-  runtime(options, { directory: `${options.stateDirectory}/agents`, waitsForClients: options.kind === "host" }).pipe(
+  runtime(options, { directory: `${options.stateDirectory}/agents`, waitsForClients: options.attended ?? options.kind === "host" }).pipe(
+    Layer.provide(options.accounts === undefined ? Layer.empty : accounts(options.accounts)),
     Layer.provideMerge(SqliteStore.layer),
-    Layer.provideMerge(Ownership.layer({ directory: options.stateDirectory, kind: options.kind, version, processes: ProcessSystem.make() }))
+    Layer.provideMerge(owner(options))
   )

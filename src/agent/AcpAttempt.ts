@@ -177,6 +177,14 @@ export const make = (agent: Agent): Pick<AgentSession, "run" | "resumable"> => {
       return yield* Effect.fail<AttemptFailure>({ fault, started: false, sideEffects: "none", cause: failed })
     })
 
+  /** What it refuses here without another reason, it does not have any more. */
+  const goOn = <Answer>(what: string, request: Effect.Effect<Answer, Failed>): Effect.Effect<Answer, AttemptFailure> =>
+    Effect.mapError(handshake(what, request), (failure) => {
+      const refused = failure.cause instanceof AcpClient.Refused
+      const lost = refused && (failure.fault._tag === "InvalidRequest" || failure.fault._tag === "Unknown")
+      return lost ? { ...failure, sessionLost: true } : failure
+    })
+
   /** Begins a session, or goes on with one; in a mode that leaves the user's choice of permissions its meaning. */
   const begin = Effect.fnUntraced(function* (resume: string | undefined): Effect.fn.Return<string, AttemptFailure> {
     const place = { cwd: agent.root, mcpServers: [] }
@@ -187,8 +195,8 @@ export const make = (agent: Agent): Pick<AgentSession, "run" | "resumable"> => {
       const answer = yield* handshake(names.new, client.request(names.new, place))
       sessionId = answer.sessionId
       modes = answer.modes
-    } else if (resumes) modes = (yield* handshake(names.resume, client.request(names.resume, { ...place, sessionId: resume }))).modes
-    else modes = (yield* handshake(names.load, client.request(names.load, { ...place, sessionId: resume }))).modes
+    } else if (resumes) modes = (yield* goOn(names.resume, client.request(names.resume, { ...place, sessionId: resume }))).modes
+    else modes = (yield* goOn(names.load, client.request(names.load, { ...place, sessionId: resume }))).modes
     const modeId = modes === undefined || modes === null ? undefined : AcpPermission.modeFor(agent.spec.permissions, modes)
     // An agent that cannot be put into the mode would decide by itself what a person was to be asked.
     if (modeId !== undefined) yield* handshake(names.setMode, client.request(names.setMode, { sessionId, modeId }))

@@ -91,6 +91,8 @@ export interface AttemptFailure {
   readonly started: boolean
   readonly sideEffects: SideEffects
   readonly sessionId?: string
+  /** The agent does not have the session any more that it was to go on with. */
+  readonly sessionLost?: boolean
   readonly outputFile?: string
   readonly usage?: Usage
   /** The original error. */

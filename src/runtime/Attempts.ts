@@ -29,7 +29,7 @@ export interface Attempts {
   /** Starts the task on the agent; everything is held already. */
   readonly start: (task: Task, agent: Agent, admission: Admission) => void
   /** The task's own check, bounded by the configured time. Used by recovery too. */
-  readonly check: (task: Task, spec: AgentSpec, marker: string) => Effect.Effect<Checked>
+  readonly check: (task: Task, spec: AgentSpec) => Effect.Effect<Checked>
 }
 
 /** What is known when an attempt's driver has ended. */
@@ -41,7 +41,17 @@ const causeText = (cause: unknown): string | undefined =>
 export const make = (core: Core, settlement: Settlement): Attempts => {
   const { config, journal, table } = core
 
-  const check = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> =>
+  /** Written down before it starts, like an agent: its processes must not outlive a runtime that dies meanwhile. */
+  const check = (task: Task, spec: AgentSpec): Effect.Effect<Checked> => {
+    const marker = core.uniqueId()
+    return Effect.acquireUseRelease(
+      journal.commit([{ _tag: "PutProcess", process: { marker, agentId: spec.id, at: core.wallNow() } }]),
+      () => checkWithin(task, spec, marker),
+      () => journal.commit([{ _tag: "DeleteProcess", marker }])
+    )
+  }
+
+  const checkWithin = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> =>
     Effect.timeoutOrElse(core.taskCheck.check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker), {
       duration: config.timeLimit.verify,
       orElse: () =>
@@ -150,8 +160,9 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
   const classify = (key: string, exit: Exit.Exit<Claim, AttemptFailure>, stop: Stop | undefined): Effect.Effect<Ended> =>
     Effect.sync(() => {
       if (Exit.isSuccess(exit)) {
-        const claim = exit.value.output.length > keptOutput ? { ...exit.value, output: exit.value.output.slice(-keptOutput) } : exit.value
-        return { _tag: "Claimed", claim }
+        // Before it is cut: half a secret is not recognised.
+        const output = core.redact(exit.value.output)
+        return { _tag: "Claimed", claim: { ...exit.value, output: output.slice(-keptOutput) } }
       }
       const attempt = TaskLife.lastAttempt(read(key))!
       const reported = exit.cause.reasons.find(Cause.isFailReason)?.error
@@ -167,13 +178,14 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       return {
         _tag: "Failed",
         failure: {
-          fault,
+          fault: core.redact(fault),
           started: begun,
           sideEffects: reported?.sideEffects ?? (begun ? "unknown" : "none"),
           sessionId: reported?.sessionId,
+          sessionLost: reported?.sessionLost,
           outputFile: reported?.outputFile,
           usage: reported?.usage,
-          cause: causeText(reported?.cause ?? defect)
+          cause: core.redact(causeText(reported?.cause ?? defect))
         }
       }
     })
@@ -224,11 +236,13 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     yield* journal.commit([{ _tag: "PutTask", task: claimed }, append(core, { _tag: "AttemptClaimed", ...ids })])
     if (claimed.spec.verify === undefined && claimed.spec.changes === undefined) return yield* settlement.succeeded(key, running, false)
     core.trace?.("execute", "verify", "passed", key)
-    const checking = yield* Effect.forkChild(Effect.interruptible(check(claimed, agent.spec, agent.marker)), { startImmediately: true })
+    const checking = yield* Effect.forkChild(Effect.interruptible(check(claimed, agent.spec)), { startImmediately: true })
     onInner(checking)
     const checked = yield* Fiber.await(checking)
     if (Exit.isSuccess(checked) && checked.value._tag === "Passed") return yield* settlement.succeeded(key, running, checked.value.verified)
     const why = stopped()
+    // The claim is written: the next start checks it, before anything runs again.
+    if (why?._tag === "Release" && why.final) return
     const detail = Exit.isSuccess(checked) && checked.value._tag === "Failed" ? checked.value.detail : "the check was stopped"
     const fault: Fault =
       why === undefined ? { _tag: "CheckFailed", detail } : why._tag === "Fault" ? why.fault : { _tag: "Cancelled", detail: why.reason }
@@ -282,9 +296,11 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     )
     core.fork(
       Effect.uninterruptible(
-        Effect.andThen(
+        // Also when it ends by a defect, or because nothing may be written any more: who waits for it must not wait for ever.
+        Effect.ensuring(
           body,
           Effect.sync(() => {
+            admission.settle({ _tag: "Neutral" })
             agent.running = undefined
             agent.lastUsed = core.now()
             if (agent.state === "working" || agent.state === "stalled" || agent.state === "waiting") {

@@ -23,8 +23,8 @@ export type Stop =
   | { readonly _tag: "Cancel"; readonly reason: string }
   /** The attempt ends with this fault. */
   | { readonly _tag: "Fault"; readonly fault: Fault }
-  /** The agent, or the runtime, goes away; the task does not. */
-  | { readonly _tag: "Release"; readonly reason: string }
+  /** The agent, or the runtime (`final`), goes away; the task does not. */
+  | { readonly _tag: "Release"; readonly reason: string; readonly final: boolean }
 
 /** An attempt under way. */
 export interface Running {
@@ -105,6 +105,8 @@ export interface Core {
     | ((operation: Operation, stage: StageName, decision: "passed" | "refused" | "bypassed", subject: string, detail?: string) => void)
     | undefined
   readonly versions: Readonly<Record<string, string>>
+  /** A copy of plain JSON in which no secret of the environment is left. */
+  readonly redact: <A>(value: A) => A
 }
 
 /** A change that appends an event. */

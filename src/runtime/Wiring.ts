@@ -14,6 +14,7 @@ import * as DeadLetterQueue from "../reliability/DeadLetterQueue.ts"
 import { eventOf } from "../reliability/DeadLetterIndex.ts"
 import { Health } from "../reliability/Health.ts"
 import { RateLimiter } from "../reliability/RateLimiter.ts"
+import * as Redaction from "../reliability/Redaction.ts"
 import { Retry } from "../reliability/Retry.ts"
 import { Shutdown } from "../reliability/Shutdown.ts"
 import { TimeLimit } from "../reliability/TimeLimit.ts"
@@ -21,6 +22,8 @@ import { TimerWheel } from "../reliability/TimerWheel.ts"
 import * as RuntimeConfig from "../RuntimeConfig.ts"
 import type { ReliabilityStatus } from "../RuntimeStatus.ts"
 import { Store } from "../store/Store.ts"
+import * as AccountSync from "./AccountSync.ts"
+import { keyOf } from "../task/TaskLife.ts"
 import * as Attempts from "./Attempts.ts"
 import * as Batches from "./Batches.ts"
 import * as Checks from "./Checks.ts"
@@ -79,6 +82,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
         if (cause === undefined) {
           health.recovered("store")
           intake.resume("store")
+          core.pump()
         } else {
           health.degrade("store", cause.message)
           intake.stop("store", cause.message)
@@ -120,13 +124,18 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       onDeadline: (task) => {
         // A running attempt has the deadline as its limit; it settles the task itself.
         if (task.state === "running") return
+        if (phase === "starting") return void overdue.push(task.key)
         const waiting = dispatcher.waiting(task)
         const reason = `its deadline passed while it waited${waiting === undefined ? "" : ` for ${waiting.for}: ${waiting.detail}`}`
         forkFiber(journal.commit(settlement.deadLetterChanges(task, { reason, cause: "TimedOut", automatic: false })))
       }
     })
+    /** Due while nothing could be decided yet. */
+    const overdue: Array<string> = []
     const dayBudget = DayBudget.make(config.budget.perDay, loaded.patterns, wallNow)
 
+    let accounts = AccountSync.local
+    const redactor = Redaction.make(environment.secrets)
     const permissions = Permissions.make(() => core, environment.waitsForClients)
     const core: Core = {
       config,
@@ -140,7 +149,10 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       agents,
       taskCheck: yield* TaskCheck,
       timeLimits: yield* TimeLimit,
-      admit: (request) => pipe.admit(request, now()),
+      admit: (request) => {
+        accounts.look()
+        return pipe.admit(request, now())
+      },
       forget: pipe.forget,
       pump: () => {
         if (phase === "running" || phase === "paused") dispatcher.pump()
@@ -156,7 +168,8 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       makeDirectory: environment.makeDirectory,
       askPermission: (agent, running, request) => permissions.ask(agent, running, request),
       trace,
-      versions: environment.versions
+      versions: environment.versions,
+      redact: <A>(value: A): A => (value === undefined ? value : (redactor.value(value) as A))
     }
     const settlement = Settlement.make(core)
     const attempts = Attempts.make(core, settlement)
@@ -189,15 +202,23 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     journal.onEvent(counters.onEvent)
     journal.onEvent(batches.onEvent)
     journal.onEvent((event) => {
+      if (event._tag === "TaskSucceeded" || event._tag === "TaskDeadLettered" || event._tag === "TaskCancelled") {
+        table.written(keyOf(event.batch, event.taskId))
+      }
+    })
+    journal.onEvent((event) => {
       const changed = dayBudget.onEvent(event)
       if (changed !== undefined) journal.note(...changed)
     })
     yield* Wires.connect(core, { intake, redrives })
 
     // The start, in DESIGN's order: reap, reconcile, restore, dispatch.
-    Wires.restore(core, loaded)
+    const awake = yield* Recovery.lastAwake(store, loaded)
+    const away = awake === undefined ? 0 : wallNow() - awake
+    Wires.restore(core, loaded, away)
+    accounts = yield* AccountSync.connect(core)
     const reaped = yield* Recovery.reap(core, loaded, yield* Reaper)
-    yield* Recovery.adopt(core, store, batches, loaded)
+    yield* Recovery.adopt(core, store, batches, loaded, away)
     yield* redrives.load(loaded)
     const recovered = yield* Recovery.reconcile(core, settlement, attempts, loaded)
     yield* journal.commit([append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })])
@@ -213,7 +234,11 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     phase = paused ? "paused" : "running"
     health.markStarted()
     const watch = yield* ClockWatch
-    yield* watch.watch((millis) => Wires.onClockJump(core, millis))
+    yield* watch.watch((millis) => {
+      Wires.onClockJump(core, millis)
+      redrives.arm()
+    })
+    for (const key of overdue) table.overdue(key)
     core.pump()
 
     return Controls.make(core, {

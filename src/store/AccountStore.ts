@@ -73,6 +73,12 @@ export const makeMemory = (): AccountStore["Service"] => {
   })
 }
 
+/** A store that could not be opened: everything fails with why. */
+export const unavailable = (error: StoreUnavailable): AccountStore["Service"] => {
+  const failed = Effect.fail(error)
+  return AccountStore.of({ get: () => failed, put: () => failed, version: failed, changesSince: () => failed })
+}
+
 export const layerMemory: Layer.Layer<AccountStore> = Layer.sync(AccountStore, makeMemory)
 
 /** The user's store, in an existing directory. */

@@ -93,6 +93,8 @@ export interface Failure {
   readonly started: boolean
   readonly sideEffects: SideEffects
   readonly sessionId?: string | undefined
+  /** The agent does not have the session any more that it was to go on with. */
+  readonly sessionLost?: boolean | undefined
   readonly outputFile?: string | undefined
   readonly usage?: Usage | undefined
   readonly cause?: string | undefined
@@ -109,6 +111,8 @@ export const failed = (task: Task, failure: Failure, now: number): Task => {
     ...(failure.outputFile === undefined ? {} : { outputFile: failure.outputFile }),
     ...(failure.usage === undefined ? {} : { usage: failure.usage })
   })
+  // Asked for again, it would be refused again.
+  if (failure.sessionLost === true) return without(next, "session")
   return failure.sessionId === undefined ? next : { ...next, session: { id: failure.sessionId, agentId: lastAttempt(task)!.agentId } }
 }
 
@@ -149,9 +153,23 @@ export const redriven = (task: Task, now: number): Task => ({
   ...(task.spec.deadline === undefined ? {} : { deadlineAt: now + Duration.toMillis(task.spec.deadline) })
 })
 
-/** The host slept, or was down: deadlines count only the time in which it is awake. */
-export const shifted = (task: Task, millis: number): Task =>
-  task.deadlineAt === undefined ? task : { ...task, deadlineAt: task.deadlineAt + millis }
+/**
+ * The wall clock went ahead of the time that the host was awake, or behind it (negative): deadlines, and an open attempt's age, count only time
+ * awake; a wait that was written down as a time must not grow when the clock is set back.
+ */
+export const shifted = (task: Task, millis: number): Task => {
+  let next = task
+  if (next.deadlineAt !== undefined) next = { ...next, deadlineAt: next.deadlineAt + millis }
+  if (millis < 0 && next.waiting?.notBefore !== undefined) {
+    next = { ...next, waiting: { ...next.waiting, notBefore: next.waiting.notBefore + millis } }
+  }
+  const open = lastAttempt(next)
+  if (next.state !== "running" || open === undefined) return next
+  return patchLast(next, {
+    admittedAt: open.admittedAt + millis,
+    ...(open.startedAt === undefined ? {} : { startedAt: open.startedAt + millis })
+  })
+}
 
 /** Tokens and time that all its attempts have used. */
 export const spent = (task: Task): { readonly attempts: number; readonly tokens: number; readonly timeMillis: number } => {

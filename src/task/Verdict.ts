@@ -32,6 +32,10 @@ const deadLetter = (reason: string, cause: string, automatic = false): Verdict =
 
 /** May the work be done again, as far as its effect class and what was observed allow? */
 export const mayRepeat = (task: Task, failure: TaskLife.Failure): boolean => {
+  // Without its session, the agent would do what earlier attempts may have done.
+  if (failure.sessionLost === true) {
+    return task.spec.effect === "idempotent" || task.attempts.every((each) => each.startedAt === undefined || each.sideEffects === "none")
+  }
   if (!failure.started || failure.sideEffects === "none") return true
   switch (task.spec.effect) {
     case "idempotent":
@@ -73,9 +77,11 @@ export const decide = (
   const { fault } = failure
   const consequence = consequences[fault._tag]
   if (!mayRepeat(task, failure)) {
-    return deadLetter(`outcome unknown: it had started, is ${task.spec.effect}, and ended with ${describe(fault)}`, outcomeUnknown)
+    const how = failure.sessionLost === true ? "cannot be gone on with" : "ended with"
+    return deadLetter(`outcome unknown: it had started, is ${task.spec.effect}, and ${how} ${describe(fault)}`, outcomeUnknown)
   }
-  if (!consequence.retry) return deadLetter(describe(fault), fault._tag, consequence.redrive)
+  // A session that is gone says nothing about the task: it begins anew.
+  if (!consequence.retry && failure.sessionLost !== true) return deadLetter(describe(fault), fault._tag, consequence.redrive)
   if (crashedAgents(task) >= 2) return deadLetter(`poison: it crashed two different agents; last ${describe(fault)}`, "Poison")
   const budget = task.spec.budget
   const spent = TaskLife.spent(task)

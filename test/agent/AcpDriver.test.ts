@@ -468,7 +468,7 @@ describe.concurrent("AcpDriver", () => {
       const refuses = yield* make
       const refused = yield* refuses.open({ capabilities: { loadSession: true }, load: "refuse" })
       const failure = yield* Effect.flip(refused.run(attempt(refuses, [["say", "on"]], { resume: "old-session" })))
-      assert.deepInclude(failure, { started: false, sideEffects: "none" })
+      assert.deepInclude(failure, { started: false, sideEffects: "none", sessionLost: true })
       assert.strictEqual(failure.fault._tag, "InvalidRequest")
       assert.isFalse((yield* (yield* make).open()).resumable)
     })

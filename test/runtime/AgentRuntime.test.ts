@@ -56,6 +56,35 @@ describe("AgentRuntime", () => {
     )
   )
 
+  for (const { sideEffects, ...expected } of [
+    { sideEffects: "none", state: "succeeded", attempts: 3 },
+    { sideEffects: "seen", state: "dead-lettered", attempts: 2 }
+  ] as const) {
+    it.effect(`C49 C65 a task whose session is gone begins anew only if nothing was done in it: ${sideEffects}`, () => {
+      const resumed: Array<string | undefined> = []
+      const lost = failure(
+        { _tag: "InvalidRequest", detail: "no such session", rule: "acp/not-found" },
+        { started: false, sideEffects: "none", sessionLost: true }
+      )
+      const script: Scripted.Script = (attempt) =>
+        Effect.suspend(() => {
+          resumed.push(attempt.resume)
+          if (attempt.resume !== undefined) return Effect.fail(lost)
+          const died = { ...crash, sideEffects, sessionId: "s" }
+          return Effect.andThen(attempt.started("s"), resumed.length === 1 ? Effect.fail(died) : Effect.succeed(claim()))
+        })
+      return withRuntime({ drivers: { fake: driver(script, { resumable: true }) } }, (runtime) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "fake" })
+          const fiber = yield* start(runtime.execute("a", { id: "t", effect: "resumable" }))
+          yield* TestClock.adjust("10 minutes")
+          assert.deepInclude(yield* Fiber.join(fiber), expected)
+          assert.deepEqual(resumed, [undefined, "s", undefined].slice(0, expected.attempts))
+        })
+      )
+    })
+  }
+
   it.effect("C47 takes the stages in their order, asserted from the event trace", () =>
     withRuntime({ drivers: { fake: driver(succeedAfter("1 second")) }, environment: { tracesStages: true } }, (runtime) =>
       Effect.gen(function* () {
