@@ -10,7 +10,7 @@ import { ExitWith, exitCodeOf, lastWords } from "../../src/cli/exitCodes.ts"
 import { TaskFileExists, TaskFileNotWritten } from "../../src/cli/initCommand.ts"
 import type { Subcommand } from "../../src/cli/subcommands.ts"
 import { subcommands } from "../../src/cli/subcommands.ts"
-import { version } from "../../src/cli/version.ts"
+import { version } from "../../src/version.ts"
 import { TaskFileInvalid } from "../../src/task/TaskFileInvalid.ts"
 import { nofx } from "./commandLine.ts"
 
