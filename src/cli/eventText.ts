@@ -6,6 +6,13 @@ import { brief } from "./printable.ts"
 /** A time of day, local. */
 export const clockTime = (at: number): string => new Date(at).toTimeString().slice(0, 8)
 
+/** A date and time of day, local. */
+export const dateTime = (at: number): string => {
+  const date = new Date(at)
+  const two = (value: number): string => String(value).padStart(2, "0")
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clockTime(at)}`
+}
+
 /** A span for people: whole seconds above ten, tenths below. */
 export const span = (millis: number): string => {
   const rounded = millis < 10_000 ? Math.round(millis / 100) * 100 : Math.round(millis / 1000) * 1000
@@ -73,7 +80,7 @@ export const eventText = (event: RuntimeEvent): string | undefined => {
     case "PermissionAnswered":
       return `permission: ${event.answer} (${event.by})`
     case "ShutdownPhaseStarted":
-      return `shutdown: ${event.phase}${event.remaining > 0 ? `, ${event.remaining} left` : ""}`
+      return `shutdown: ${event.phase}`
     case "ShutdownFinished":
       return event.abandoned.length === 0 ? undefined : `shutdown: given up on ${event.abandoned.join(", ")}`
     case "RunFinished":

@@ -36,6 +36,11 @@ const byTag: Readonly<Record<string, number>> = {
   FileChanged: exitCodes.usage,
   StateDirectoryRefused: exitCodes.usage,
   StateNotFound: exitCodes.usage,
+  OperationRefused: exitCodes.usage,
+  QueueFull: exitCodes.usage,
+  TaskInvalid: exitCodes.usage,
+  TaskNotFound: exitCodes.usage,
+  IntakeStopped: exitCodes.usage,
   InputInvalid: exitCodes.usage,
   OwnedByAnother: exitCodes.owned,
   Fenced: exitCodes.owned

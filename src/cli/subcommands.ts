@@ -28,5 +28,55 @@ export const subcommands: ReadonlyArray<Subcommand> = [
     name: "validate",
     description: "Check a task file without starting anything",
     load: () => import("./validateCommand.ts").then((module) => module.validateCommand)
+  },
+  {
+    name: "status",
+    description: "Everything at a glance: tasks, agents, circuits, limits, dead letters",
+    load: () => import("./statusCommand.ts").then((module) => module.statusCommand)
+  },
+  {
+    name: "agents",
+    description: "List the agents of the run that is going on, or of the last one",
+    load: () => import("./agentsCommand.ts").then((module) => module.agentsCommand)
+  },
+  {
+    name: "tasks",
+    description: "List tasks, a page at a time, or show one with its whole history",
+    load: () => import("./tasksCommand.ts").then((module) => module.tasksCommand)
+  },
+  {
+    name: "add",
+    description: "Queue a task for the next run",
+    load: () => import("./addCommand.ts").then((module) => module.addCommand)
+  },
+  {
+    name: "cancel",
+    description: "End a task that has not ended",
+    load: () => import("./cancelCommand.ts").then((module) => module.cancelCommand)
+  },
+  {
+    name: "pause",
+    description: "Let no queued task start until resume",
+    load: () => import("./pauseCommand.ts").then((module) => module.pauseCommand)
+  },
+  {
+    name: "resume",
+    description: "Let queued tasks start again",
+    load: () => import("./pauseCommand.ts").then((module) => module.resumeCommand)
+  },
+  {
+    name: "breaker",
+    description: "Close an agent's circuit breaker by hand, or hold it open",
+    load: () => import("./breakerCommand.ts").then((module) => module.breakerCommand)
+  },
+  {
+    name: "dlq",
+    description: "Look at dead letters, and decide about them",
+    load: () => import("./dlqCommand.ts").then((module) => module.dlqCommand)
+  },
+  {
+    name: "health",
+    description: "Show health, as far as it is written down",
+    load: () => import("./healthCommand.ts").then((module) => module.healthCommand)
   }
 ]
