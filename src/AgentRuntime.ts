@@ -31,6 +31,7 @@ import type { Batch, SubmitError } from "./runtime/Intake.ts"
 import type { PermissionGone } from "./runtime/Permissions.ts"
 import type { AgentExists, AgentNotFound, AgentSpawnFailed, DriverUnknown } from "./runtime/Supervisor.ts"
 import * as Wiring from "./runtime/Wiring.ts"
+import type { Fenced } from "./store/Store.ts"
 import type { TaskSpec } from "./task/Task.ts"
 
 /** How a run of a task ended. */
@@ -101,6 +102,8 @@ export class AgentRuntime extends Context.Service<
     readonly resume: Effect.Effect<void>
     /** Goes through the phases of shutdown; a second call makes it faster. */
     readonly shutdown: Effect.Effect<Shutdown.ShutdownReport>
+    /** Completes when another process has taken over the state: this runtime writes nothing any more, ends its agents and shuts down. */
+    readonly fenced: Effect.Effect<Fenced>
 
     readonly getReliabilityStatus: Effect.Effect<Status.ReliabilityStatus>
     readonly getOverallHealthStatus: Effect.Effect<Health.HealthReport>

@@ -23,6 +23,10 @@ export const runCommand = Command.make(
       Flag.withDescription("Cancel what is left of an unfinished batch of this file, and begin a new one"),
       Flag.withDefault(false)
     ),
+    takeOver: Flag.Boolean("take-over").pipe(
+      Flag.withDescription("Take the state directory from another process that owns it: its agents are ended first, then that process"),
+      Flag.withDefault(false)
+    ),
     permissions: Flag.Literals("permissions", ["ask", "edits", "all", "reject"]).pipe(
       Flag.withDescription("How agents' permission requests are answered, whatever the file says"),
       Flag.optional
@@ -35,6 +39,7 @@ export const runCommand = Command.make(
       stateDir: Option.getOrUndefined(input.stateDir),
       maxAgents: Option.getOrUndefined(input.maxAgents),
       fresh: input.fresh,
+      takeOver: input.takeOver,
       permissions: Option.getOrUndefined(input.permissions)
     })
 ).pipe(

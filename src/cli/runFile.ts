@@ -1,5 +1,6 @@
 /** Runs a task file: the batch it belongs to, its agents, its end, and what the user sees of it. */
 import * as path from "node:path"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +25,8 @@ export interface Options {
   readonly stateDir: string | undefined
   readonly maxAgents: number | undefined
   readonly fresh: boolean
+  /** Take the state directory from a living owner? Default false. */
+  readonly takeOver?: boolean
   readonly permissions: PermissionMode | undefined
 }
 
@@ -125,12 +128,22 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
       deadLetters: commandText(machine.invocation, ["dlq", "list", "--state-dir", stateDirectory]),
       hints: watched.hints ?? true
     })
+    // What was found while nobody could listen yet: a store that was damaged, rows that could not be read.
+    for (const { cause, component } of (yield* runtime.getOverallHealthStatus).degraded) output.degraded(component, cause)
     if (watched.observe !== undefined) yield* runtime.subscribe(watched.observe)
+    if ((yield* runtime.getReliabilityStatus).phase === "paused")
+      output.note(`the queue is paused: nothing starts. Interrupt this, then: ${commandText(machine.invocation, ["resume", ...place])}`)
     let interrupts = 0
     let batchId = ""
     const running = yield* Effect.forkChild(
       runBatch(taskFile, options, (id) => (batchId = id)),
       { startImmediately: true }
+    )
+    yield* Effect.forkChild(
+      Effect.andThen(
+        runtime.fenced,
+        Effect.sync(() => running.interruptUnsafe())
+      )
     )
     const context = yield* Effect.context<never>()
     const unsubscribe = machine.onSignal((count) => {
@@ -145,14 +158,21 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
     })
     const exit = yield* Fiber.await(running)
     unsubscribe()
-    if (Exit.isFailure(exit) && interrupts === 0) return yield* Effect.failCause(exit.cause)
+    if (Exit.isFailure(exit) && interrupts === 0) {
+      // Nothing is written any more, so whatever waited for it was interrupted.
+      if (Cause.hasInterruptsOnly(exit.cause)) yield* Effect.timeoutOption(Effect.flatMap(runtime.fenced, Effect.fail), "1 second")
+      return yield* Effect.failCause(exit.cause)
+    }
     const end: BatchEnd = Exit.isSuccess(exit) ? exit.value : yield* runtime.standing(batchId)
     yield* runtime.shutdown
     yield* output.finish(end, Exit.isFailure(exit))
     return { end, interrupted: Exit.isFailure(exit), stateDirectory } satisfies Ran
   })
 
-  return yield* program.pipe(Effect.scoped, Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run" })))
+  return yield* program.pipe(
+    Effect.scoped,
+    Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run", takeOver: options.takeOver === true }))
+  )
 })
 
 /** `nofx run FILE`: the run, and its exit code. */

@@ -12,6 +12,8 @@ import { Machine } from "./machine.ts"
 export interface RunOutput {
   /** A line from the command itself, on whatever is shown. */
   readonly note: (text: string) => void
+  /** What was degraded before anybody could listen. */
+  readonly degraded: (component: string, cause: string) => void
   /** The end. `interrupted`: by a signal, and it can be gone on with. */
   readonly finish: (end: BatchEnd, interrupted: boolean) => Effect.Effect<void>
 }
@@ -82,7 +84,7 @@ export const make = (options: {
       drawn = lines.length
     })
 
-    yield* runtime.subscribe((event) => {
+    const show = (event: RuntimeEvent): void => {
       if (event._tag === "RunFinished") {
         last = event
         return
@@ -91,13 +93,15 @@ export const make = (options: {
       if (options.json) return write(`${JSON.stringify(event)}\n`)
       const text = eventText(event)
       if (text !== undefined && (!live || noteworthy(event))) line(`${clockTime(event.at)}  ${text}`)
-    })
+    }
+    yield* runtime.subscribe(show)
     if (live) yield* Effect.forkScoped(Effect.forever(Effect.andThen(draw, Effect.sleep(every))))
 
     return {
       note: (text) => {
         if (!options.json) line(text)
       },
+      degraded: (component, cause) => show({ _tag: "ComponentDegraded", at: clock.currentTimeMillisUnsafe(), component, cause }),
       finish: (end, interrupted) =>
         Effect.gen(function* () {
           if (live) yield* draw

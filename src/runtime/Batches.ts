@@ -34,6 +34,8 @@ export interface Batches {
   readonly onEvent: (event: RuntimeEvent) => void
   /** Takes up a batch, with the tasks it has. */
   readonly track: (record: BatchRecord, tasks: ReadonlyArray<Task>) => void
+  /** It was not accepted. */
+  readonly forget: (id: string) => void
   /** Waits until nothing can go on; writes that down. */
   readonly finished: (id: string) => Effect.Effect<BatchEnd>
   /** Of this file, newest first. */
@@ -153,6 +155,7 @@ export const make = (core: () => Core): Batches => {
       }
       batches.set(record.id, batch)
     },
+    forget: (id) => void batches.delete(id),
     finished: (id) =>
       Effect.suspend(() => {
         const batch = batches.get(id)

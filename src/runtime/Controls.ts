@@ -68,7 +68,9 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
   /** Waits for the end of a task. It may have ended since the record was read. */
   const awaitEnd = (key: string): Effect.Effect<TaskEnd, Input.TaskNotFound> =>
     Effect.flatMap(findTask(key), (task) =>
-      isEnd(task.state) ? Effect.succeed(Views.endOf(task)) : Effect.map(Deferred.await(table.ended(task.key)), Views.endOf)
+      isEnd(task.state) && !table.unwritten(task.key)
+        ? Effect.succeed(Views.endOf(task))
+        : Effect.map(Deferred.await(table.ended(task.key)), Views.endOf)
     )
 
   const submit = (input: TaskInput) => Effect.flatMap(Input.task(input), intake.submit)
@@ -76,7 +78,7 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
   const cancel = Effect.fnUntraced(function* (taskId: string, reason: string) {
     bypass("cancel", taskId)
     const task = yield* findTask(taskId)
-    if (isEnd(task.state)) return Views.endOf(task)
+    if (isEnd(task.state)) return yield* awaitEnd(task.key)
     const ended = table.ended(task.key)
     const agent = [...core.agents.values()].find((each) => each.running?.taskKey === task.key)
     if (agent?.running !== undefined) agent.running.stop({ _tag: "Cancel", reason })
@@ -169,6 +171,7 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
       ),
     pause: setPaused(true),
     resume: setPaused(false),
+    fenced: journal.fenced,
     shutdown: Effect.suspend(() => {
       bypass("shutdown", "runtime")
       return shutdown.run()

@@ -63,7 +63,8 @@ export const make = (core: Core, options: Options): Dispatcher => {
         ? undefined
         : core.arm(Math.max(1, at - core.now()), () => {
             wakeAt = Number.POSITIVE_INFINITY
-            pump()
+            // Through the runtime: while it starts, or drains, nothing is let through.
+            core.pump()
           })
   }
 

@@ -80,6 +80,16 @@ export const findCycle = (specs: ReadonlyArray<TaskSpec>): ReadonlyArray<string>
   return undefined
 }
 
+/** What cannot be written must not be accepted. */
+const unwritable = (spec: TaskSpec): string | undefined => {
+  try {
+    JSON.stringify(spec.input)
+    return undefined
+  } catch (cause) {
+    return `its input is no JSON: ${String(cause)}`
+  }
+}
+
 export const make = (core: Core, store: Store["Service"], batches: Batches, firstOrder: number): Intake => {
   const { config, journal, table } = core
   const stops = new Map<string, string>()
@@ -111,6 +121,8 @@ export const make = (core: Core, store: Store["Service"], batches: Batches, firs
     if (reason !== undefined) return yield* new IntakeStopped({ reason })
     const own = new Set<string>()
     for (const spec of specs) {
+      const problem = unwritable(spec)
+      if (problem !== undefined) return yield* new TaskInvalid({ taskId: spec.id, problem })
       if (own.has(spec.id)) return yield* new TaskInvalid({ taskId: spec.id, problem: "the id is used twice" })
       own.add(spec.id)
     }
@@ -152,7 +164,7 @@ export const make = (core: Core, store: Store["Service"], batches: Batches, firs
       Effect.suspend(() => {
         const record = { id, file, digest, createdAt: core.wallNow() }
         batches.track(record, [])
-        return accept(id, tasks, [{ _tag: "PutBatch", batch: record }])
+        return Effect.onError(accept(id, tasks, [{ _tag: "PutBatch", batch: record }]), () => Effect.sync(() => batches.forget(id)))
       }),
     stopped,
     stop: (component, reason) => {

@@ -2,8 +2,9 @@
  * The one way to the store: write first, act after.
  *
  * Commits become durable in the order in which they were asked for. While the store cannot write (a full disk), they wait and are tried
- * again; nothing that depends on them happens meanwhile, and the runtime shows itself degraded. Published are only events that are
- * durable, or that are live by nature.
+ * again, all together in one transaction; nothing that depends on them happens meanwhile, and the runtime shows itself degraded. Published
+ * are only events that are durable, or that are live by nature. Once another owner has taken over nothing is written any more: whoever asks is
+ * interrupted, so that nothing acts on what was not written.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -13,7 +14,7 @@ import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import type { Change, Fenced, Store, StoreUnavailable } from "../store/Store.ts"
 
 export interface Journal {
-  /** Completes when the changes are durable and their events published. */
+  /** Completes when the changes are durable and their events published. Interrupts its caller when another owner has taken over. */
   readonly commit: (changes: ReadonlyArray<Change>) => Effect.Effect<void>
   /** Adds changes that nothing waits for; they go with the next commit, at the latest in the next turn. */
   readonly note: (...changes: ReadonlyArray<Change>) => void
@@ -55,6 +56,7 @@ export const make = (options: Options): Journal => {
   const fenced = Deferred.makeUnsafe<Fenced>()
   let seq = options.seq
   let degraded: StoreUnavailable | undefined
+  let fencedBy: Fenced | undefined
   let noted: Array<Change> = []
   let noteArmed = false
   /** Commits that failed or came while the store could not write, in order. */
@@ -71,13 +73,23 @@ export const make = (options: Options): Journal => {
     }
   }
 
+  const fence = (cause: Fenced): Effect.Effect<never> => {
+    fencedBy ??= cause
+    Deferred.doneUnsafe(fenced, Effect.succeed(fencedBy))
+    for (const { done } of held.splice(0)) Deferred.doneUnsafe(done, Effect.interrupt)
+    return Effect.interrupt
+  }
+
   const write = (changes: ReadonlyArray<Change>): Effect.Effect<void, StoreUnavailable> =>
-    store.commit(changes, store.epoch).pipe(
-      Effect.map((events) => {
-        for (const event of events) publish(event)
-      }),
-      Effect.catchTag("Fenced", (cause) => Effect.andThen(Deferred.succeed(fenced, cause), Effect.never))
-    )
+    Effect.suspend(() => {
+      if (fencedBy !== undefined) return Effect.interrupt
+      return store.commit(changes, store.epoch).pipe(
+        Effect.map((events) => {
+          for (const event of events) publish(event)
+        }),
+        Effect.catchTag("Fenced", fence)
+      )
+    })
 
   const hold = (changes: ReadonlyArray<Change>): Effect.Effect<void> => {
     const done = Deferred.makeUnsafe<void>()
@@ -85,16 +97,16 @@ export const make = (options: Options): Journal => {
     return Deferred.await(done)
   }
 
+  // In one transaction: the present state of a task may come from a later one of them, and must not be there without what belongs to it.
   const recover: Effect.Effect<void> = Effect.gen(function* () {
     while (held.length > 0) {
       yield* Effect.sleep(retryEvery)
-      while (held.length > 0) {
-        const next = held[0]!
-        const exit = yield* Effect.exit(write(next.changes.map(options.latest)))
-        if (Exit.isFailure(exit)) break
-        held.shift()
-        yield* Deferred.succeed(next.done, undefined)
-      }
+      const now = held.slice()
+      const exit = yield* Effect.exit(write(now.flatMap((each) => each.changes.map(options.latest))))
+      if (fencedBy !== undefined) return
+      if (Exit.isFailure(exit)) continue
+      held.splice(0, now.length)
+      for (const { done } of now) yield* Deferred.succeed(done, undefined)
     }
     degraded = undefined
     options.onDegraded(undefined)
@@ -107,9 +119,12 @@ export const make = (options: Options): Journal => {
   }
 
   const commit = (changes: ReadonlyArray<Change>): Effect.Effect<void> =>
+    Effect.suspend(() => (changes.length === 0 && noted.length === 0 ? Effect.void : ordered(changes)))
+
+  /** After everything that was asked for before, be it with nothing to write. */
+  const ordered = (changes: ReadonlyArray<Change>): Effect.Effect<void> =>
     Effect.suspend(() => {
       const all = noted.length === 0 ? changes : [...takeNoted(), ...changes]
-      if (all.length === 0) return Effect.void
       if (degraded !== undefined) return hold(all)
       return write(all).pipe(
         Effect.catchTag("StoreUnavailable", (cause) => {
@@ -146,7 +161,7 @@ export const make = (options: Options): Journal => {
     },
     seq: () => seq,
     degraded: () => degraded,
-    flush: Effect.suspend(() => commit([])),
+    flush: ordered([]),
     fenced: Deferred.await(fenced)
   }
 }

@@ -6,7 +6,7 @@
  * every process of the earlier incarnation is dead.
  */
 import * as Effect from "effect/Effect"
-import type { ProcessIdentity, Reaper } from "../agent/AgentDriver.ts"
+import type { Checked, ProcessIdentity, Reaper } from "../agent/AgentDriver.ts"
 import type { AgentSpec } from "../agent/AgentSpec.ts"
 import { accountOf } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
@@ -18,21 +18,20 @@ import type { Batches } from "./Batches.ts"
 import { append, type Core } from "./Core.ts"
 import type { Settlement } from "./Settlement.ts"
 
-const identityOf = (record: ProcessRecord): ProcessIdentity | undefined =>
-  record.pid === undefined || record.startTime === undefined || record.bootId === undefined
-    ? undefined
-    : { pid: record.pid, startTime: record.startTime, bootId: record.bootId }
+/** A process that was written down, as the reaper is asked to end it. */
+export const toReap = ({
+  bootId,
+  marker,
+  pid,
+  startTime
+}: ProcessRecord): { readonly marker: string; readonly identity?: ProcessIdentity } =>
+  pid === undefined || startTime === undefined || bootId === undefined ? { marker } : { marker, identity: { pid, startTime, bootId } }
 
 /** Ends every process that the store still knows. Answers how many were ended. */
 export const reap = (core: Core, loaded: Loaded, reaper: Reaper["Service"]): Effect.Effect<number> =>
   Effect.gen(function* () {
     if (loaded.processes.length === 0) return 0
-    const ended = yield* reaper.reap(
-      loaded.processes.map((record) => {
-        const identity = identityOf(record)
-        return { marker: record.marker, ...(identity === undefined ? {} : { identity }) }
-      })
-    )
+    const ended = yield* reaper.reap(loaded.processes.map(toReap))
     yield* core.journal.commit(loaded.processes.map((record): Change => ({ _tag: "DeleteProcess", marker: record.marker })))
     return ended
   })
@@ -62,10 +61,30 @@ export const findBatch = Effect.fnUntraced(function* (store: Store["Service"], i
   }
 })
 
+/** The last time that an earlier incarnation is known to have been awake; undefined when there was none. Unix milliseconds. */
+export const lastAwake = Effect.fnUntraced(function* (store: Store["Service"], loaded: Loaded) {
+  const [last] = yield* store.events(loaded.seq - 1, 1)
+  const noted = loaded.patterns.find((pattern) => pattern.kind === "control" && pattern.key === "awake")?.state
+  const known = [last?.at, noted].filter((at) => typeof at === "number")
+  return known.length === 0 ? undefined : Math.max(...known)
+})
+
 /**
  * Puts back what has not ended, with what it depends on: every task of an unfinished batch, and ended tasks that others wait for.
+ *
+ * `away`: by how much the wall clock went on while nobody was awake. Deadlines move by it, once, however often the start is interrupted.
  */
-export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Service"], batches: Batches, loaded: Loaded) {
+export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Service"], batches: Batches, loaded: Loaded, away: number) {
+  const moved: Array<Change> = []
+  // What has not ended comes first: the table keeps the ends that it waits for.
+  for (const task of loaded.tasks) {
+    const next = TaskLife.shifted(task, away)
+    core.table.put(next)
+    if (next !== task) moved.push({ _tag: "PutTask", task: next })
+  }
+  if (moved.length > 0) {
+    yield* core.journal.commit([...moved, { _tag: "PutPattern", pattern: { kind: "control", key: "awake", state: core.wallNow() } }])
+  }
   for (const record of loaded.batches) yield* adoptBatch(core, store, batches, record)
   for (const task of loaded.tasks) {
     for (const id of task.spec.dependsOn) {
@@ -75,7 +94,6 @@ export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Serv
       if (dependency !== undefined && isEnd(dependency.state)) core.table.put(dependency)
     }
   }
-  for (const task of loaded.tasks) core.table.put(task)
 })
 
 /** The runtime's own end, as the fault of the attempts that it interrupted. Nobody is to blame. */
@@ -94,9 +112,9 @@ const settle = Effect.fnUntraced(function* (
   const end = (changes: ReadonlyArray<Change>): Effect.Effect<void> => core.journal.commit(changes)
 
   const begun = last.startedAt !== undefined
-  if (begun && spec !== undefined && (last.claim !== undefined || task.spec.verify !== undefined)) {
-    const asks = task.spec.verify !== undefined || task.spec.changes !== undefined
-    const checked = asks ? yield* attempts.check(task, spec, core.uniqueId()) : { _tag: "Passed" as const, verified: false }
+  const asks = task.spec.verify !== undefined || task.spec.changes !== undefined
+  if (begun && (asks ? spec !== undefined && (last.claim !== undefined || task.spec.verify !== undefined) : last.claim !== undefined)) {
+    const checked = asks ? yield* check(attempts, task, spec!) : { _tag: "Passed" as const, verified: false }
     if (checked._tag === "Passed" && (last.claim !== undefined || checked.verified)) {
       const claim: Claim = last.claim ?? { stop: "recovered", output: "", sideEffects: "unknown" }
       return yield* end(settlement.successChanges(TaskLife.claimed(task, claim), checked.verified))
@@ -121,6 +139,12 @@ const settle = Effect.fnUntraced(function* (
     )
   )
 })
+
+/** A check that cannot be made confirms nothing, and must not keep the runtime from starting. */
+const check = (attempts: Attempts, task: Task, spec: AgentSpec): Effect.Effect<Checked> =>
+  Effect.catchDefect(attempts.check(task, spec), (defect) =>
+    Effect.succeed<Checked>({ _tag: "Failed", detail: `the check could not be made: ${String(defect)}` })
+  )
 
 const failed = (core: Core, settlement: Settlement, task: Task, failure: TaskLife.Failure, account: string): ReadonlyArray<Change> => {
   const recorded = TaskLife.failed(task, failure, core.wallNow())
@@ -147,7 +171,7 @@ const failed = (core: Core, settlement: Settlement, task: Task, failure: TaskLif
 /** Settles every task that was running. Answers how many there were. */
 export const reconcile = Effect.fnUntraced(function* (core: Core, settlement: Settlement, attempts: Attempts, loaded: Loaded) {
   const specs = new Map(loaded.agents.map((agent) => [agent.spec.id, agent.spec]))
-  const interrupted = loaded.tasks.filter((task) => task.state === "running")
+  const interrupted = [...core.table.running()]
   for (const task of interrupted) {
     yield* settle(core, settlement, attempts, task, specs.get(TaskLife.lastAttempt(task)!.agentId))
   }

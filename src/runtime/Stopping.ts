@@ -41,7 +41,7 @@ export const register = (core: Core, parts: Parts): Effect.Effect<void, never, S
         controls.progress(running().length)
         yield* Effect.raceFirst(
           Effect.forEach([...core.agents.values()], each, { concurrency: "unbounded", discard: true }),
-          controls.hurried
+          Effect.raceFirst(controls.hurried, journal.fenced)
         )
       })
     )
@@ -49,7 +49,7 @@ export const register = (core: Core, parts: Parts): Effect.Effect<void, never, S
     yield* shutdown.register("stop-agents", "agents", (controls) =>
       Effect.gen(function* () {
         controls.abandon(running())
-        yield* Effect.forEach([...core.agents.values()], (agent) => parts.supervisor.stop(agent, "the runtime shuts down"), {
+        yield* Effect.forEach([...core.agents.values()], (agent) => parts.supervisor.stop(agent, "the runtime shuts down", true), {
           concurrency: "unbounded",
           discard: true
         })
@@ -65,6 +65,8 @@ export const register = (core: Core, parts: Parts): Effect.Effect<void, never, S
     )
     // These registrations end with this scope: its end must run them first.
     yield* shutdown.runOnClose
+    // Another owner has taken over: nothing of this one may go on.
+    core.fork(Effect.andThen(journal.fenced, shutdown.run()))
     const stop = shutdown.onEvent((event) => {
       switch (event._tag) {
         case "ShutdownPhaseStarted":

@@ -61,8 +61,8 @@ export interface Supervisor {
   readonly remove: (agentId: string, reason: string) => Effect.Effect<void, AgentNotFound>
   /** The processor of dead letters about an agent's start: tries once more. */
   readonly redrive: (agentId: string) => Effect.Effect<Outcome>
-  /** Ends the agent's process and attempt, and keeps it known: the last step of a shutdown. */
-  readonly stop: (agent: Agent, reason: string) => Effect.Effect<void>
+  /** Ends the agent's process and attempt, and keeps it known. `final`: the runtime ends, too. */
+  readonly stop: (agent: Agent, reason: string, final: boolean) => Effect.Effect<void>
 }
 
 /** What a driver may write down about the processes of an agent. */
@@ -148,6 +148,12 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
             })
           )
         )
+        if (Exit.isSuccess(exit) && agent.leaving) {
+          // Its end was asked for while it started: nobody else would close it.
+          yield* Scope.close(scope, exit)
+          admission.withdraw()
+          return yield* Effect.interrupt
+        }
         if (Exit.isSuccess(exit)) {
           admission.settle({ _tag: "Success" })
           agent.session = exit.value
@@ -257,11 +263,11 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
     }
   })
 
-  const stop = Effect.fnUntraced(function* (agent: Agent, reason: string) {
+  const stop = Effect.fnUntraced(function* (agent: Agent, reason: string, final: boolean) {
     agent.leaving = true
     const running = agent.running
     if (running !== undefined) {
-      running.stop({ _tag: "Release", reason })
+      running.stop({ _tag: "Release", reason, final })
       yield* running.settled
     }
     yield* closeScope(agent)
@@ -318,7 +324,7 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
     }),
     restart: Effect.fnUntraced(function* (agentId: string, reason: string) {
       const agent = yield* find(agentId)
-      yield* stop(agent, reason)
+      yield* stop(agent, reason, false)
       agent.leaving = false
       agent.restarts = []
       agent.restartCount++
@@ -328,7 +334,7 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
     }),
     remove: Effect.fnUntraced(function* (agentId: string, reason: string) {
       const agent = yield* find(agentId)
-      yield* stop(agent, reason)
+      yield* stop(agent, reason, false)
       core.agents.delete(agentId)
       core.forget(agentId)
       const changes: ReadonlyArray<Change> = [

@@ -40,12 +40,18 @@ export interface TaskTable {
   readonly counts: () => { readonly [S in State]: number }
   readonly all: () => Iterable<Task>
   readonly running: () => Iterable<Task>
-  /** Completes with the record at its end. */
+  /** Completes with the record at its end, when that is durable. */
   readonly ended: (key: string) => Deferred.Deferred<Task>
+  /** Has it an end that is not durable yet? Nobody may be told of it. */
+  readonly unwritten: (key: string) => boolean
+  /** The end of a task is durable now. */
+  readonly written: (key: string) => void
   /** Tasks that wait for this one. */
   readonly dependents: (key: string) => ReadonlyArray<Task>
   /** Keys of the dependencies of a task that have not succeeded, as far as the table knows. */
   readonly missing: (task: Task) => ReadonlyArray<string>
+  /** Looks at the deadline of a task again. */
+  readonly overdue: (key: string) => void
   /** Arms every timer anew: the clock jumped, or the host slept. */
   readonly rearm: () => void
 }
@@ -59,6 +65,7 @@ export const make = (options: Options): TaskTable => {
   const deadlines = new Map<string, Timer>()
   const running = new Set<string>()
   const ends = new Set<string>()
+  const unwritten = new Map<string, Task>()
   const queue = TaskQueue.make(options.ageingMillis)
   const counts: Record<State, number> = {
     queued: 0,
@@ -163,15 +170,13 @@ export const make = (options: Options): TaskTable => {
         }
       }
       ends.add(key)
+      if (old !== undefined && !isEnd(old.state)) unwritten.set(key, task)
       if (ends.size > keptEnds) forgetOldEnds()
-      const waiter = waiters.get(key)
-      if (waiter !== undefined) {
-        waiters.delete(key)
-        Deferred.doneUnsafe(waiter, Effect.succeed(task))
-      }
     } else {
       ends.delete(key)
       if (old === undefined || isEnd(old.state) || old.deadlineAt !== task.deadlineAt) armDeadline(task)
+      // It was due while an attempt ran, which had it as its limit; now that the task waits again it counts again.
+      else if (old.state === "running" && task.state !== "running" && !deadlines.has(key)) armDeadline(task)
     }
   }
 
@@ -198,9 +203,23 @@ export const make = (options: Options): TaskTable => {
       if (waiter === undefined) waiters.set(key, (waiter = Deferred.makeUnsafe<Task>()))
       return waiter
     },
+    unwritten: (key) => unwritten.has(key),
+    written: (key) => {
+      const task = unwritten.get(key)
+      if (task === undefined) return
+      unwritten.delete(key)
+      const waiter = waiters.get(key)
+      if (waiter === undefined) return
+      waiters.delete(key)
+      Deferred.doneUnsafe(waiter, Effect.succeed(task))
+    },
     dependents: (key) => [...(dependents.get(key) ?? [])].map((each) => tasks.get(each)!).filter((each) => each !== undefined),
     missing: (task) =>
       task.spec.dependsOn.map((id) => TaskLife.keyOf(task.batch, id)).filter((key) => tasks.get(key)?.state !== "succeeded"),
+    overdue: (key) => {
+      const task = tasks.get(key)
+      if (task !== undefined && !isEnd(task.state)) armDeadline(task)
+    },
     rearm: () => {
       for (const key of [...parks.keys()]) armPark(tasks.get(key)!)
       for (const key of [...deadlines.keys()]) armDeadline(tasks.get(key)!)

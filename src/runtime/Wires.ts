@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
 import * as CooldownGate from "../reliability/CooldownGate.ts"
 import type { Change, Loaded, PatternRecord } from "../store/Store.ts"
+import { isEnd } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import { append, type Core } from "./Core.ts"
 import type { Intake } from "./Intake.ts"
@@ -100,8 +101,11 @@ export const connect = (
 const decodeBreaker = Schema.decodeUnknownOption(CircuitBreaker.Persisted)
 const decodeGate = Schema.decodeUnknownOption(CooldownGate.Persisted)
 
-/** Puts the patterns back as an earlier incarnation left them. What cannot be read is shown, and starts anew. */
-export const restore = (core: Core, loaded: Loaded): void => {
+/**
+ * Puts the patterns back as an earlier incarnation left them. What cannot be read is shown, and starts anew. `away`: by how much the wall clock
+ * went on since, in milliseconds; when it was set back, no gate stays closed for longer because of that.
+ */
+export const restore = (core: Core, loaded: Loaded, away: number): void => {
   for (const { key, kind, state } of loaded.patterns) {
     const lost = (): void => core.health.degrade(`${kind} ${key}`, "its stored state could not be read; it began anew")
     if (kind === "breaker") {
@@ -110,9 +114,20 @@ export const restore = (core: Core, loaded: Loaded): void => {
       else lost()
     } else if (kind === "gate") {
       const persisted = decodeGate(state)
-      if (Option.isSome(persisted)) core.patterns.gate.restore(key, persisted.value)
+      if (Option.isSome(persisted))
+        core.patterns.gate.restore(key, { ...persisted.value, until: persisted.value.until + Math.min(0, away) })
       else lost()
     }
+  }
+  const damage = loaded.damage.at(-1)
+  if (damage !== undefined) {
+    const lost = damage.tables.flatMap(({ lost: count, recovered, table }) => [
+      `${table}: ${recovered} recovered${count === undefined || count === 0 ? "" : `, ${count} lost`}`
+    ])
+    core.health.degrade(
+      "database",
+      `it was damaged: ${damage.found.join("; ")}. ${lost.join("; ")}. The damaged files are kept: ${damage.kept.join(", ")}`
+    )
   }
   for (const row of loaded.quarantined) core.health.degrade(`store row ${row.table} ${row.key}`, `quarantined: ${row.reason}`)
 }
@@ -124,10 +139,8 @@ export const restore = (core: Core, loaded: Loaded): void => {
 export const onClockJump = (core: Core, millis: number): void => {
   const { table } = core
   for (const task of [...table.all()]) {
-    let next = TaskLife.shifted(task, millis)
-    if (millis < 0 && next.waiting?.notBefore !== undefined) {
-      next = { ...next, waiting: { ...next.waiting, notBefore: next.waiting.notBefore + millis } }
-    }
+    if (isEnd(task.state)) continue
+    const next = TaskLife.shifted(task, millis)
     if (next !== task) {
       table.put(next)
       core.journal.note({ _tag: "PutTask", task: next })

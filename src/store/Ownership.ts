@@ -111,7 +111,7 @@ export const look = (
  * Fails with `OwnedByAnother` when the owner cannot be told for sure (nothing is killed then), or does not die within ten seconds.
  */
 export const forceTakeover = <E, R>(
-  options: Options & { readonly endTrees: (left: ReadonlyArray<ProcessRecord>, owner: OwnerInfo) => Effect.Effect<void, E, R> }
+  options: Options & { readonly endTrees: (left: ReadonlyArray<ProcessRecord>, owner: OwnerInfo) => Effect.Effect<unknown, E, R> }
 ): Effect.Effect<Owner["Service"], AcquireError | E, Scope.Scope | R> =>
   Effect.gen(function* () {
     const refused = yield* tryLock(options)
