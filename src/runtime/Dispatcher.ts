@@ -8,10 +8,12 @@ import * as Effect from "effect/Effect"
 import type { Task, Waiting } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import type { Lane } from "../task/TaskQueue.ts"
-import { append, type Agent, type Core } from "./Core.ts"
-import type { Admission, Refusal, Request } from "./Pipe.ts"
+import { type Agent, append, type Core, setAgentState } from "./Core.ts"
+import { accountKey, type Admission, agentKey, type Refusal, type Request } from "./Pipe.ts"
 import type { Timer } from "./TaskTable.ts"
 
+/** Longest time of a driver's look at its agent. */
+const lookLimit = "30 seconds"
 /** A wait longer than this is written down with the task. Milliseconds. */
 const durableWait = 1_000
 
@@ -112,6 +114,29 @@ export const make = (core: Core, options: Options): Dispatcher => {
     return able.sort((a, b) => a.lastUsed - b.lastUsed)
   }
 
+  /**
+   * A breaker lets one through to see whether things are well again: the driver's own look comes first, for it costs nothing; then the lane's first
+   * task that is not unsafe.
+   */
+  const lookFirst = (lane: Lane, agent: Agent, admission: Admission): void => {
+    setAgentState(core, agent, "waiting", "looks whether it is well again")
+    core.fork(
+      Effect.gen(function* () {
+        const well = yield* Effect.isSuccess(Effect.timeout(agent.driver.probe(agent.spec), lookLimit))
+        if (agent.state === "waiting") setAgentState(core, agent, "idle", "")
+        if (!well) {
+          for (const key of [agentKey(agent.spec.id), accountKey(agent.account)]) {
+            yield* core.patterns.breaker.probe(key, Effect.succeed(false))
+          }
+        }
+        const task = well && agent.state === "idle" && lane.heap.length > 0 ? core.table.get(lane.safest!) : undefined
+        if (task === undefined) admission.withdraw()
+        else options.start(task, agent, admission)
+        pump()
+      })
+    )
+  }
+
   /** Starts the lane's first task on an agent, or answers the earliest time at which that may work. */
   const serve = (lane: Lane): "started" | number => {
     let earliest: Refusal | undefined
@@ -124,9 +149,9 @@ export const make = (core: Core, options: Options): Dispatcher => {
           earliest = answer
         continue
       }
-      const key = answer.probe ? lane.safest! : head.key
       refusals.delete(lane.name)
-      options.start(core.table.get(key)!, agent, answer)
+      if (answer.probe) lookFirst(lane, agent, answer)
+      else options.start(head, agent, answer)
       return "started"
     }
     if (earliest === undefined) {

@@ -558,4 +558,61 @@ describe("AgentRuntime", () => {
       })
     )
   })
+
+  it.effect(
+    "C04 an open circuit is looked at for free first, then tried with one task, an unsafe one only if nothing else waits; its first progress closes it",
+    () => {
+      let well = false
+      let looks = 0
+      const order: Array<string> = []
+      const script: Scripted.Script = (attempt) =>
+        Effect.andThen(
+          attempt.started(),
+          attempt.task.id === "breaks"
+            ? Effect.fail(crash)
+            : Effect.andThen(
+                Effect.sync(() => {
+                  order.push(attempt.task.id)
+                  attempt.progress({ _tag: "Text", text: "working" })
+                }),
+                Effect.as(Effect.sleep("1 hour"), claim())
+              )
+        )
+      const fake = {
+        ...driver(script),
+        probe: () =>
+          Effect.suspend(() => {
+            looks++
+            return well ? Effect.void : Effect.fail({ _tag: "Outage", detail: "down" } as const)
+          })
+      }
+      return withRuntime(
+        {
+          drivers: { fake },
+          config: {
+            circuitBreaker: { consecutiveFailures: 1, openTime: "1 minute", openTimeFactor: 1 },
+            retry: { maxAttempts: 1 },
+            timeLimit: { stall: "10 hours", attempt: "10 hours" }
+          }
+        },
+        (runtime) =>
+          Effect.gen(function* () {
+            yield* runtime.spawn({ id: "a", driver: "fake" })
+            yield* runtime.submit({ id: "breaks", effect: "idempotent" })
+            yield* TestClock.adjust("1 second")
+            yield* runtime.submit({ id: "unsafe", priority: "high" })
+            yield* runtime.submit({ id: "safe", effect: "idempotent" })
+            yield* TestClock.adjust("150 seconds")
+            // Two looks, and no task was risked.
+            assert.deepEqual({ looks, order }, { looks: 2, order: [] })
+            assert.strictEqual((yield* runtime.getReliabilityStatus).bulkhead.running, 0)
+            well = true
+            yield* TestClock.adjust("1 minute")
+            assert.deepEqual(order, ["safe"])
+            // Its end is an hour away; that it works is enough.
+            assert.strictEqual((yield* runtime.getAgentCircuitBreakerStatus("a")).state, "closed")
+          })
+      )
+    }
+  )
 })
