@@ -100,7 +100,10 @@ const runBatch = Effect.fnUntraced(function* (taskFile: TaskFile.TaskFile<Runtim
   }
   if (!batch.continued)
     yield* runtime.submitBatch({ id: batch.id, file: taskFile.file, digest: TaskFile.digest(taskFile, fileOptions), tasks: taskFile.tasks })
-  return yield* runtime.awaitBatch(batch.id)
+  const end = yield* runtime.awaitBatch(batch.id)
+  // The next run brings its own; an interrupted one keeps them on record, for what it left behind.
+  yield* Effect.forEach(taskFile.agents, (spec) => Effect.ignore(runtime.remove(spec.id)), { concurrency: "unbounded", discard: true })
+  return end
 })
 
 /** Runs the file on a runtime of this process' own to the end, or until a signal; shows what happens. */

@@ -66,6 +66,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const loaded = yield* store.load
     const runFork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<never>()
     const forkFiber = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => runFork(effect) as Fiber.Fiber<A, E>
+    const forkLater = <A, E>(effect: Effect.Effect<A, E>) => Effect.sync(() => void forkFiber(Effect.ignore(effect)))
     const wallNow = () => clock.currentTimeMillisUnsafe()
     const now = () => Monotonic.read(clock)
     const arm = (delayMillis: number, fire: () => void) => wheel.add(delayMillis, fire)
@@ -240,6 +241,12 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     })
     for (const key of overdue) table.overdue(key)
     core.pump()
+    // A host brings its agents back by itself, one after the other; whoever else builds a runtime says which agents it wants.
+    if (environment.waitsForClients) {
+      forkFiber(
+        Effect.forEach(loaded.agents, ({ spec }) => Effect.andThen(forkLater(supervisor.spawn(spec)), Effect.sleep(stagger)), { discard: true })
+      )
+    }
 
     return Controls.make(core, {
       batches,
@@ -257,6 +264,9 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       }
     })
   })
+
+/** Between two agents that a host brings back. */
+const stagger = "250 millis"
 
 const uniqueId = (random: { readonly nextDoubleUnsafe: () => number }): string => {
   let id = ""
