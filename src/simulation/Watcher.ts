@@ -1,0 +1,158 @@
+/** Looks at the runtime from outside, now and then: does everything move that could, and what does it look like over time? */
+import type { ReliabilityStatus, TaskView } from "../RuntimeStatus.ts"
+import * as Effect from "effect/Effect"
+import type { RuntimeEvent } from "../RuntimeEvent.ts"
+import type { Agents } from "./Agents.ts"
+import { accountIndex, accountName, agentId, type Host, type Scene } from "./Scene.ts"
+
+/** A moment, for plots. */
+export interface Sample {
+  /** Milliseconds of the calendar. */
+  readonly at: number
+  readonly up: boolean
+  /** Tasks that have not ended and do not run. */
+  readonly waiting: number
+  readonly running: number
+  readonly deadLetters: number
+}
+
+/** Something of the runtime was not in its usual state. Milliseconds of the calendar. */
+export interface Span {
+  readonly key: string
+  readonly state: string
+  readonly from: number
+  readonly to: number
+}
+
+export interface Watcher {
+  readonly onEvent: (event: RuntimeEvent) => void
+  readonly onCrash: () => void
+  /** Forgets what was known of gates. */
+  readonly onNewDisk: () => void
+  readonly closedGate: (agentId: string, at: number) => string | undefined
+  readonly sample: () => void
+  /** Is everything given back, now that there is no work? */
+  readonly checkIdle: () => void
+  readonly samples: () => ReadonlyArray<Sample>
+  readonly spans: () => ReadonlyArray<Span>
+}
+
+/** More than these are not drawn. */
+const keptSpans = 4_000
+
+export const make = (scene: Scene, agents: () => Agents, options: { readonly keepEvery: number; readonly disturbances: () => number }): Watcher => {
+  const accounts = scene.accounts.length
+  const gates = new Map<string, { readonly at: number; readonly until: number; readonly disturbances: number }>()
+  const open = new Map<string, { readonly state: string; readonly from: number }>()
+  const spans: Array<Span> = []
+  const samples: Array<Sample> = []
+  /** Tasks that could have gone on and did not, when last looked at. */
+  let suspects = new Map<string, number>()
+  let keptAt = Number.NEGATIVE_INFINITY
+
+  const turn = (key: string, state: string | undefined): void => {
+    const old = open.get(key)
+    if (old !== undefined) {
+      open.delete(key)
+      if (spans.length < keptSpans) spans.push({ key, state: old.state, from: old.from, to: scene.calendar() })
+    }
+    if (state !== undefined) open.set(key, { state, from: scene.calendar() })
+  }
+
+  const keep = (sample: Omit<Sample, "at">): void => {
+    const at = scene.calendar()
+    if (at - keptAt < options.keepEvery) return
+    keptAt = at
+    samples.push({ at, ...sample })
+  }
+
+  /** Could the task go on, as far as can be seen from here? */
+  const couldGoOn = (task: TaskView, idle: ReadonlySet<string>, wall: number): boolean => {
+    if (task.state !== "queued" && task.state !== "parked") return false
+    const { waiting } = task
+    if (waiting?.notBefore !== undefined) {
+      if (waiting.notBefore > wall - 60_000) return false
+    } else if (waiting !== undefined && waiting.for !== "agent") return false
+    const entry = scene.ledger.get(task.id)
+    const pinned = entry?.plan.pinned
+    if (task.effect === "resumable" && task.agentId !== undefined) return idle.has(task.agentId)
+    return pinned === undefined ? idle.size > 0 : idle.has(agentId(pinned))
+  }
+
+  const look = (host: Host, status: ReliabilityStatus) => {
+    const runtime = host.runtime!
+    return Effect.gen(function* () {
+      const idle = new Set((yield* runtime.agents).filter((agent) => agent.state === "idle").map((agent) => agent.id))
+      const next = new Map<string, number>()
+      if (idle.size > 0) {
+        for (const task of yield* runtime.tasks) {
+          if (!couldGoOn(task, idle, status.at)) continue
+          const stamp = task.attempts + 1000 * task.run
+          if (suspects.get(task.id) === stamp)
+            scene.ledger.violate("starved", `${task.id} waits for ${task.waiting?.detail ?? "nothing"} while ${[...idle].join(", ")} rest`)
+          next.set(task.id, stamp)
+        }
+      }
+      suspects = next
+    })
+  }
+
+  return {
+    onEvent: (event) => {
+      switch (event._tag) {
+        case "CircuitStateChanged":
+          return turn(event.key, event.to === "closed" ? undefined : event.to)
+        case "GateClosed":
+          gates.set(event.account, { at: event.at, until: event.until, disturbances: options.disturbances() })
+          return turn(`gate:${event.account}`, event.cause)
+        case "GateReopened":
+          gates.delete(event.account)
+          return turn(`gate:${event.account}`, undefined)
+        case "AgentStateChanged":
+          return event.state === "failed" ? turn(`agent ${event.agentId}`, "failed") : open.has(`agent ${event.agentId}`) ? turn(`agent ${event.agentId}`, undefined) : undefined
+        default:
+          return
+      }
+    },
+    onCrash: () => suspects.clear(),
+    onNewDisk: () => gates.clear(),
+    closedGate: (id, at) => {
+      const account = accountName(accountIndex(Number(id.slice(id.lastIndexOf("-") + 1)), accounts))
+      const gate = gates.get(account)
+      if (gate === undefined || gate.disturbances !== options.disturbances() || at <= gate.at || at >= gate.until) return undefined
+      return `on ${account}, ${Math.round((gate.until - at) / 1000)} s before its gate opens`
+    },
+    sample: () => {
+      const host = scene.host()
+      if (host?.runtime === undefined) return keep({ up: false, waiting: 0, running: 0, deadLetters: 0 })
+      const { runtime } = host
+      host.incarnation.run(
+        Effect.flatMap(runtime.getReliabilityStatus, (status) => {
+          const { blocked, parked, queued, running } = status.tasks
+          keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
+          if (queued + parked === 0) {
+            suspects.clear()
+            return Effect.void
+          }
+          return look(host, status)
+        })
+      )
+    },
+    checkIdle: () => {
+      const host = scene.host()
+      if (host?.runtime === undefined) return
+      host.incarnation.run(
+        Effect.map(host.runtime.getReliabilityStatus, (status) => {
+          const { ledger } = scene
+          if (status.tasks.running > 0) ledger.violate("left-over", `${status.tasks.running} tasks run although none is there`)
+          if (status.bulkhead.running > 0) ledger.violate("left-over", `${status.bulkhead.running} permits are held, and nothing runs`)
+          const working = status.agents["working"] ?? 0
+          if (working > 0) ledger.violate("left-over", `${working} agents work, and there is no work`)
+          if (agents().living() > scene.agents) ledger.violate("orphan", `${agents().living()} processes live for ${scene.agents} agents`)
+        })
+      )
+    },
+    samples: () => samples,
+    spans: () => [...spans, ...Array.from(open, ([key, span]) => ({ key, ...span, to: scene.calendar() }))]
+  }
+}
