@@ -1,4 +1,4 @@
-/** `nofx agents`: the agents of the run that is going on, or of the last one. */
+/** `nofx agents`: the agents of the run that is going on, or of one that was interrupted. */
 import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -19,9 +19,13 @@ export const agentsCommand = Command.make(
       Effect.zipWith(store.load, owner, (loaded, seen) => agentViews(loaded, seen?.alive === true))
     )
     if (input.json) return yield* Console.log(JSON.stringify({ _tag: "Agents", agents }))
-    yield* Console.log(agents.length === 0 ? "no agents" : agentTable(agents, terminal?.columns()).join("\n"))
+    yield* Console.log(
+      agents.length === 0
+        ? "no agents: none is running, and a finished run takes its own with it"
+        : agentTable(agents, terminal?.columns()).join("\n")
+    )
   })
-).pipe(Command.withDescription("List the agents of the run that is going on, or of the last one."))
+).pipe(Command.withDescription("List the agents of the run that is going on, or of one that was interrupted."))
 
 /** One row an agent. */
 export const agentTable = (agents: ReadonlyArray<AgentView>, columns?: number): ReadonlyArray<string> =>

@@ -9,30 +9,52 @@ import * as Schema from "effect/Schema"
 import { accountOf } from "../agent/AgentSpec.ts"
 import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
 import { accountKey, agentKey } from "../runtime/Pipe.ts"
-import type { Change, Store } from "../store/Store.ts"
+import type { Change, Loaded, Store } from "../store/Store.ts"
 import { json, stateDir } from "./flags.ts"
 import { OperationRefused } from "./OperationRefused.ts"
 import { edit, tell } from "./operate.ts"
 
-const agent = Argument.String("AGENT").pipe(Argument.withDescription("Id of the agent"))
+const agent = Argument.String("AGENT").pipe(Argument.withDescription("Id of the agent, or a circuit as nofx status names it"))
 
 const decodePersisted = Schema.decodeUnknownOption(CircuitBreaker.Persisted)
 
-/** Lets the operation work on the breakers of an agent as they are written down, and writes down what became of them. Answers the keys that changed. */
+/** Tasks in one read. */
+const page = 1_000
+
+/** Agents that worked here: a run that has finished took them with it, but what they did is on record. */
+const workedHere = Effect.fnUntraced(function* (store: Store["Service"]) {
+  const found = new Set<string>()
+  for (let after: string | undefined; ; ) {
+    const tasks = yield* store.tasks({ limit: page, ...(after === undefined ? {} : { after }) })
+    for (const task of tasks) for (const { agentId } of task.attempts) found.add(agentId)
+    if (tasks.length < page) return found
+    after = String(tasks.at(-1)!.order)
+  }
+})
+
+/** The circuits that are meant: one by its key, or those of an agent and, while that is on record, of its account. */
+const keysOf = Effect.fnUntraced(function* (store: Store["Service"], loaded: Loaded, name: string) {
+  const stored = loaded.patterns.filter(({ kind }) => kind === "breaker").map(({ key }) => key)
+  if (stored.includes(name)) return [name]
+  const record = loaded.agents.find(({ spec }) => spec.id === name)
+  if (record !== undefined) return [agentKey(name), accountKey(accountOf(record.spec))]
+  if (stored.includes(agentKey(name))) return [agentKey(name)]
+  const known = yield* workedHere(store)
+  if (known.has(name)) return [agentKey(name)]
+  return yield* new OperationRefused({
+    reason: `There is no agent "${name}"; ${known.size === 0 ? "none has worked here yet" : `there are: ${[...known].sort().join(", ")}`}`
+  })
+})
+
+/** Lets the operation work on breakers as they are written down, and writes down what became of them. Answers the keys that changed. */
 const change = (
   store: Store["Service"],
-  agentId: string,
-  operation: (breaker: CircuitBreaker.CircuitBreaker["Service"], keys: { readonly agent: string; readonly account: string }) => void
+  name: string,
+  operation: (breaker: CircuitBreaker.CircuitBreaker["Service"], keys: ReadonlyArray<string>) => void
 ) =>
   Effect.gen(function* () {
     const loaded = yield* store.load
-    const record = loaded.agents.find(({ spec }) => spec.id === agentId)
-    if (record === undefined) {
-      const known = loaded.agents.map(({ spec }) => spec.id)
-      return yield* new OperationRefused({
-        reason: `There is no agent "${agentId}"; ${known.length === 0 ? "none has run here yet" : `there are: ${known.join(", ")}`}`
-      })
-    }
+    const keys = yield* keysOf(store, loaded, name)
     const at = yield* Clock.currentTimeMillis
     const breaker = yield* CircuitBreaker.make()
     for (const { key, kind, state } of loaded.patterns) {
@@ -48,7 +70,7 @@ const change = (
         { _tag: "AppendEvent", event: { _tag: "CircuitStateChanged", at, key, from, to, cause } }
       )
     })
-    operation(breaker, { agent: agentKey(agentId), account: accountKey(accountOf(record.spec)) })
+    operation(breaker, keys)
     if (changes.length > 0) yield* store.commit(changes, store.epoch)
     return changed
   })
@@ -59,8 +81,7 @@ const reset = Command.make(
   Effect.fnUntraced(function* (input) {
     const changed = yield* edit(Option.getOrUndefined(input.stateDir), (store) =>
       change(store, input.agent, (breaker, keys) => {
-        breaker.reset(keys.agent)
-        breaker.reset(keys.account)
+        for (const key of keys) breaker.reset(key)
       })
     )
     const result = changed.length === 0 ? "AlreadyClosed" : "Reset"
@@ -82,12 +103,12 @@ const isolate = Command.make(
     stateDir
   },
   Effect.fnUntraced(function* (input) {
-    yield* edit(Option.getOrUndefined(input.stateDir), (store) =>
-      change(store, input.agent, (breaker, keys) => breaker.isolate(keys.agent, input.reason))
+    const changed = yield* edit(Option.getOrUndefined(input.stateDir), (store) =>
+      change(store, input.agent, (breaker, keys) => breaker.isolate(keys[0]!, input.reason))
     )
     yield* tell(
       input.json,
-      { _tag: "BreakerIsolated", agentId: input.agent, key: agentKey(input.agent) },
+      { _tag: "BreakerIsolated", agentId: input.agent, isolated: changed },
       `Agent ${input.agent} gets no work until nofx breaker reset ${input.agent}`
     )
   })

@@ -36,7 +36,7 @@ export const subcommands: ReadonlyArray<Subcommand> = [
   },
   {
     name: "agents",
-    description: "List the agents of the run that is going on, or of the last one",
+    description: "List the agents of the run that is going on, or of an interrupted one",
     load: () => import("./agentsCommand.ts").then((module) => module.agentsCommand)
   },
   {

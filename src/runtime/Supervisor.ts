@@ -336,11 +336,13 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
       const agent = yield* find(agentId)
       yield* stop(agent, reason, false)
       core.agents.delete(agentId)
-      core.forget(agentId)
+      // What a person holds open stays so until a person lets go: an agent of this id may come back.
+      const isolated = core.patterns.breaker.status(agentKey(agentId)).state === "isolated"
+      if (!isolated) core.forget(agentId)
       const changes: ReadonlyArray<Change> = [
         { _tag: "DeleteAgent", agentId },
         { _tag: "DeleteProcess", marker: agent.marker },
-        { _tag: "DeletePattern", kind: "breaker", key: agentKey(agentId) },
+        ...(isolated ? [] : [{ _tag: "DeletePattern", kind: "breaker", key: agentKey(agentId) } as const]),
         append(core, { _tag: "AgentRemoved", agentId })
       ]
       yield* journal.commit(changes)
