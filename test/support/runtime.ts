@@ -73,7 +73,7 @@ export const layer = (options: Options): Layer.Layer<AgentRuntime.AgentRuntime> 
             baseline: () => Effect.succeed(undefined),
             check: (task) => options.check ?? Effect.succeed({ _tag: "Passed", verified: task.verify !== undefined })
           }),
-          Layer.succeed(Reaper, { reap: () => Effect.succeed(0) }),
+          Layer.succeed(Reaper, { reap: options.reap ?? (() => Effect.succeed(0)) }),
           Layer.succeed(Environment, { ...Context.get(Context.empty(), Environment), ...options.environment })
         ])
       )
