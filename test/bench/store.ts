@@ -11,10 +11,10 @@ import { AgentDrivers, Reaper, TaskCheck } from "../../src/agent/AgentDriver.ts"
 import * as AgentRuntime from "../../src/AgentRuntime.ts"
 import * as RuntimeConfig from "../../src/RuntimeConfig.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
-import { Store } from "../../src/store/Store.ts"
+import { type Change, Store } from "../../src/store/Store.ts"
 import * as TaskLife from "../../src/task/TaskLife.ts"
 import * as storeTasks from "../support/storeTasks.ts"
-import { ratio, type Suite } from "./Suite.ts"
+import { type Judged, ratio, type Suite } from "./Suite.ts"
 
 const group = 64
 const prompt = "Add unit tests for the parser, run them, and mend what they find. ".repeat(5)
@@ -32,6 +32,46 @@ const layer = (file: string) =>
     ]),
     Layer.provideMerge(SqliteStore.layerFile(file))
   )
+
+/** How long the runtime takes to start over what has been left behind by earlier ones. */
+const starting = async (smoke: boolean): Promise<ReadonlyArray<Judged>> => {
+  const finished = smoke ? 1_000 : 100_000
+  const letters = finished / 10
+  const directory = mkdtempSync(join(tmpdir(), "nofx-bench-"))
+  const file = join(directory, "left.db")
+  await Effect.runPromise(
+    Effect.gen(function* () {
+      const store = yield* Store
+      for (let from = 0; from < finished; from += 1_000) {
+        yield* store.commit(
+          Array.from({ length: 1_000 }, (_, n) => from + n).flatMap(
+            (n): ReadonlyArray<Change> => [
+              { _tag: "PutTask", task: storeTasks.ended(`task-${n}`, n + 1, 2_000) },
+              { _tag: "AppendEvent", event: storeTasks.event(`task-${n}`, 1_000) },
+              ...(n < letters
+                ? [{ _tag: "PutDeadLetter" as const, letter: storeTasks.letter(`letter-${n}`, { automatic: false, failedAt: Date.now() }) }]
+                : [])
+            ]
+          ),
+          store.epoch
+        )
+      }
+    }).pipe(Effect.provide(SqliteStore.layerFile(file)))
+  )
+  const before = performance.now()
+  const runtime = ManagedRuntime.make(layer(file))
+  await runtime.context()
+  const millis = performance.now() - before
+  await runtime.dispose()
+  rmSync(directory, { recursive: true })
+  return [
+    {
+      claim: "start-up with 100,000 finished tasks and 10,000 dead letters takes less than a second",
+      measured: `${millis.toFixed(0)} ms (at most 1000)`,
+      met: millis <= 1_000
+    }
+  ]
+}
 
 export const suite = async (): Promise<Suite> => {
   const directory = mkdtempSync(join(tmpdir(), "nofx-bench-"))
@@ -115,6 +155,7 @@ export const suite = async (): Promise<Suite> => {
         2
       )
     ],
+    figures: starting,
     close: async () => {
       await runtime.dispose()
       bare.close()
