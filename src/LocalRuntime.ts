@@ -3,12 +3,14 @@
  *
  * This is what `nofx run`, the host and programs build; a test or a simulation provides `AgentRuntime.layer` with parts of its own instead.
  */
+import * as os from "node:os"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import { type AgentDriver, Reaper } from "./agent/AgentDriver.ts"
 import * as Drivers from "./agent/Drivers.ts"
 import * as ProcessSystem from "./agent/ProcessSystem.ts"
+import * as WorktreeIsolation from "./agent/WorktreeIsolation.ts"
 import * as ProcessTree from "./agent/ProcessTree.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
 import { secretsOf } from "./reliability/Redaction.ts"
@@ -45,7 +47,13 @@ export interface DurableOptions extends Options {
   readonly attended?: boolean
 }
 
-const runtime = (options: Options, place: { readonly directory: string; readonly waitsForClients: boolean }) =>
+interface RuntimePlace {
+  readonly directory: string
+  readonly waitsForClients: boolean
+}
+
+/** `base`: where worktrees lie. */
+const runtime = (options: Options, base: string, place: RuntimePlace) =>
   AgentRuntime.layer(options.config).pipe(
     Layer.provide(
       Layer.effect(
@@ -59,12 +67,27 @@ const runtime = (options: Options, place: { readonly directory: string; readonly
         }))
       )
     ),
-    Layer.provide(Drivers.layer({ inheritEnv: options.env, cwd: options.cwd, drivers: options.drivers ?? {} }))
+    Layer.provide(
+      Drivers.layer({
+        inheritEnv: options.env,
+        cwd: options.cwd,
+        drivers: options.drivers ?? {},
+        worktrees: {
+          directory: WorktreeIsolation.directoryIn(base, {
+            platform: process.platform,
+            env: options.env,
+            home: options.env["HOME"] ?? os.homedir()
+          }),
+          max: options.config.worktrees.max,
+          minFreeBytes: options.config.worktrees.minFreeMegabytes * 1_048_576
+        }
+      })
+    )
   )
 
 /** Everything is gone with the process, except the outputs of agents, which lie in `directory`. */
 export const layerMemory = (options: Options & { readonly directory: string }) =>
-  runtime(options, { directory: options.directory, waitsForClients: false }).pipe(Layer.provide(MemoryStore.layer()))
+  runtime(options, options.directory, { directory: options.directory, waitsForClients: false }).pipe(Layer.provide(MemoryStore.layer()))
 
 const owner = ({ kind, stateDirectory: directory, takeOver }: DurableOptions) => {
   const owned: Ownership.Options = { directory, kind, version, processes: ProcessSystem.make() }
@@ -92,7 +115,10 @@ const accounts = (directory: string): Layer.Layer<AccountStore.AccountStore> =>
  * `StoreUnavailable`, `SchemaTooNew` or `SqliteMissing` when the database cannot be used.
  */
 export const layer = (options: DurableOptions) =>
-  runtime(options, { directory: `${options.stateDirectory}/agents`, waitsForClients: options.attended ?? options.kind === "host" }).pipe(
+  runtime(options, options.stateDirectory, {
+    directory: `${options.stateDirectory}/agents`,
+    waitsForClients: options.attended ?? options.kind === "host"
+  }).pipe(
     Layer.provide(options.accounts === undefined ? Layer.empty : accounts(options.accounts)),
     Layer.provideMerge(SqliteStore.layer),
     Layer.provideMerge(owner(options))

@@ -83,6 +83,12 @@ export const RuntimeConfig = Schema.Struct({
     restartWindow: duration("10 minutes")
   }),
   shutdown: Shutdown.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
+  worktrees: section({
+    /** Worktrees of agents in one repository. Count, default 16; an agent that would need one more is not started. */
+    max: Count.pipe(Schema.withDecodingDefault(Effect.succeed(16))),
+    /** Space that a new worktree must leave free on its disk. Megabytes, default 1,024. */
+    minFreeMegabytes: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefault(Effect.succeed(1_024)))
+  }),
   store: section({
     /** Ended tasks and events older than this are dropped. Default 30 days. */
     keep: duration("30 days")

@@ -129,6 +129,8 @@ export class AgentDrivers extends Context.Service<
   {
     readonly get: (name: string) => AgentDriver | undefined
     readonly names: ReadonlyArray<string>
+    /** Decides what the agent's configuration left open and depends on which agents there are. Default: nothing. */
+    readonly settle?: (spec: AgentSpec, others: ReadonlyArray<AgentSpec>) => Effect.Effect<AgentSpec>
   }
 >()("nofx/AgentDrivers") {}
 

@@ -26,7 +26,7 @@ export const AgentSpec = Schema.Struct({
   account: Schema.optionalKey(Schema.NonEmptyString),
   /** What tasks may ask for. */
   capabilities: Schema.Array(Schema.NonEmptyString).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
-  /** Where it works: its own git worktree, or the directory as it is. Default: `shared` for command agents. */
+  /** Where it works: its own git worktree, or the directory as it is. Default: a worktree for ACP agents that share a repository, else `shared`. */
   isolation: Schema.optionalKey(Schema.Literals(["worktree", "shared"])),
   /** Default `ask`. */
   permissions: PermissionMode.pipe(Schema.withDecodingDefault(Effect.succeed("ask" as const))),

@@ -1,12 +1,17 @@
 /** The drivers that NofX brings along, over real processes. */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AcpDriver from "./AcpDriver.ts"
-import { type AgentDriver, AgentDrivers, type Reaper, type TaskCheck } from "./AgentDriver.ts"
+import * as Redaction from "../reliability/Redaction.ts"
+import { type AgentDriver, AgentDrivers, type Reaper, TaskCheck } from "./AgentDriver.ts"
 import { classify } from "./Classification.ts"
 import * as CommandDriver from "./CommandDriver.ts"
 import * as ProcessTaskCheck from "./ProcessTaskCheck.ts"
 import * as ProcessTree from "./ProcessTree.ts"
+import * as Worktree from "./Worktree.ts"
+import * as WorktreeDriver from "./WorktreeDriver.ts"
+import * as WorktreeIsolation from "./WorktreeIsolation.ts"
 
 export interface Options {
   /** The environment that agents and checks inherit. */
@@ -15,22 +20,30 @@ export interface Options {
   readonly cwd: string
   /** Drivers of the program's own, by name; they win over ours. */
   readonly drivers?: Readonly<Record<string, AgentDriver>>
+  /** Where worktrees of agents lie, and how many there may be. */
+  readonly worktrees: Pick<Worktree.Options, "directory" | "max" | "minFreeBytes">
 }
 
 /** Everything that has to do with processes: the drivers, the tasks' own checks, and the reaper. */
 export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | Reaper> =>
   Layer.mergeAll(
-    Layer.effect(
-      AgentDrivers,
+    Layer.effectContext(
       Effect.gen(function* () {
-        const drivers: Record<string, AgentDriver> = {
+        const redactor = Redaction.make(Redaction.secretsOf(options.inheritEnv))
+        const worktrees = yield* Worktree.make({ ...options, ...options.worktrees }, redactor.text)
+        const given: Record<string, AgentDriver> = {
           acp: yield* AcpDriver.make(options),
           command: yield* CommandDriver.make({ classify, ...options }),
           ...options.drivers
         }
-        return { get: (name: string) => drivers[name], names: Object.keys(drivers) }
+        const drivers = new Map(Object.entries(given).map(([name, driver]) => [name, WorktreeDriver.isolated(driver, worktrees)]))
+        const check = yield* ProcessTaskCheck.make(options)
+        return Context.make(AgentDrivers, {
+          get: (name) => drivers.get(name),
+          names: [...drivers.keys()],
+          settle: (spec, others) => Effect.map(WorktreeIsolation.decide([spec], options.cwd, others), ([settled]) => settled ?? spec)
+        }).pipe(Context.add(TaskCheck, WorktreeDriver.checkedThere(check, worktrees)))
       })
     ),
-    ProcessTaskCheck.layer(options),
     ProcessTree.layerReaper
   ).pipe(Layer.provide(ProcessTree.layer))

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import { AgentSpec, type PermissionMode } from "../agent/AgentSpec.ts"
+import * as WorktreeIsolation from "../agent/WorktreeIsolation.ts"
 import { AgentRuntime } from "../AgentRuntime.ts"
 import type { RuntimeConfig } from "../RuntimeConfig.ts"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
@@ -91,7 +92,7 @@ const runBatch = Effect.fnUntraced(function* (taskFile: TaskFile.TaskFile<Runtim
   const batch = yield* chooseBatch(taskFile.file, TaskFile.digest(taskFile, fileOptions), options.fresh)
   onBatch(batch.id)
   // An agent that cannot be started is a dead letter, and so are the tasks that nobody else can do: the run goes on without it.
-  for (const spec of taskFile.agents) {
+  for (const spec of yield* WorktreeIsolation.decide(taskFile.agents, path.dirname(taskFile.file))) {
     const input = encodeAgent(options.permissions === undefined ? spec : { ...spec, permissions: options.permissions })
     yield* Effect.forkChild(
       Effect.catchTag(runtime.spawn(input), "AgentSpawnFailed", () => Effect.void),

@@ -75,6 +75,11 @@ export const subcommands: ReadonlyArray<Subcommand> = [
     load: () => import("./dlqCommand.ts").then((module) => module.dlqCommand)
   },
   {
+    name: "worktrees",
+    description: "Look at, merge and remove the worktrees of agents",
+    load: () => import("./worktreesCommand.ts").then((module) => module.worktreesCommand)
+  },
+  {
     name: "health",
     description: "Show health, as far as it is written down",
     load: () => import("./healthCommand.ts").then((module) => module.healthCommand)

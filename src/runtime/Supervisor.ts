@@ -298,7 +298,9 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
           }
         })
       }),
-    spawn: Effect.fnUntraced(function* (spec: AgentSpec) {
+    spawn: Effect.fnUntraced(function* (given: AgentSpec) {
+      const others = Array.from(core.agents.values(), (each) => each.spec)
+      const spec = drivers.settle === undefined ? given : yield* drivers.settle(given, others)
       if (core.agents.has(spec.id)) return yield* new AgentExists({ agentId: spec.id })
       const driver = drivers.get(spec.driver)
       if (driver === undefined) return yield* new DriverUnknown({ agentId: spec.id, driver: spec.driver, known: drivers.names })
