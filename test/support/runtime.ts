@@ -58,6 +58,8 @@ export interface Options {
   readonly drivers: Readonly<Record<string, AgentDriver>>
   readonly check?: Effect.Effect<Checked>
   readonly disk?: Pick<MemoryStore.Disk, "open">
+  /** Ends what an earlier incarnation left. Default: there is nothing. */
+  readonly reap?: Reaper["Service"]["reap"]
   readonly environment?: Partial<Environment>
 }
 
