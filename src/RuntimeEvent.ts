@@ -104,6 +104,8 @@ export const RuntimeEvent = Schema.TaggedUnion({
   PermissionRequested: { ...at, requestId: Schema.String, agentId: Schema.String, taskId: Schema.String, title: Schema.String },
   PermissionAnswered: { ...at, requestId: Schema.String, answer: Schema.String, by: Schema.String },
   ShutdownPhaseStarted: { ...at, phase: Schema.String, remaining: Schema.Int },
+  /** Live only: what is left to do in this phase, e.g. attempts that still run. */
+  ShutdownProgress: { ...at, phase: Schema.String, remaining: Schema.Int },
   ShutdownPhaseEnded: { ...at, phase: Schema.String, outcome: Schema.String, durationMillis: Schema.Finite },
   ShutdownFinished: { ...at, abandoned: Schema.Array(Schema.String) },
   RunFinished: {

@@ -81,6 +81,8 @@ export const eventText = (event: RuntimeEvent): string | undefined => {
       return `permission: ${event.answer} (${event.by})`
     case "ShutdownPhaseStarted":
       return `shutdown: ${event.phase}`
+    case "ShutdownProgress":
+      return event.remaining === 0 ? undefined : `shutdown: ${event.phase}: ${event.remaining} left`
     case "ShutdownFinished":
       return event.abandoned.length === 0 ? undefined : `shutdown: given up on ${event.abandoned.join(", ")}`
     case "RunFinished":

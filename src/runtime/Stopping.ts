@@ -70,6 +70,7 @@ export const register = (core: Core, parts: Parts): Effect.Effect<void, never, S
     const stop = shutdown.onEvent((event) => {
       switch (event._tag) {
         case "ShutdownPhaseStarted":
+        case "ShutdownProgress":
         case "ShutdownPhaseEnded":
           return journal.live(event)
         case "ShutdownFinished":

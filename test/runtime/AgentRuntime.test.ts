@@ -615,4 +615,39 @@ describe("AgentRuntime", () => {
       )
     }
   )
+
+  it.effect("C43 a shutdown shows its phases and how much work is left while it drains", () =>
+    withRuntime({ drivers: { fake: driver(succeedAfter("5 seconds")) } }, (runtime) =>
+      Effect.gen(function* () {
+        const events = yield* recorded
+        for (const id of ["a", "b"]) yield* runtime.spawn({ id, driver: "fake" })
+        for (const id of ["t1", "t2", "t3"]) yield* runtime.submit({ id })
+        const ending = yield* start(runtime.shutdown)
+        yield* TestClock.adjust("10 seconds")
+        const report = yield* Fiber.join(ending)
+        assert.deepEqual(
+          of(events, "ShutdownPhaseStarted").map((event) => event.phase),
+          ["stop-intake", "drain", "save-state", "stop-agents", "close-connections", "clean-up"]
+        )
+        assert.deepEqual(
+          of(events, "ShutdownProgress").map((event) => [event.phase, event.remaining]),
+          [
+            ["drain", 2],
+            ["drain", 1],
+            ["drain", 0]
+          ]
+        )
+        assert.deepEqual(report.abandoned, [])
+        // What had begun was brought to its end; what waited waits for the next start.
+        assert.deepEqual(
+          (yield* runtime.tasks).map((task) => [task.id, task.state]),
+          [
+            ["t1", "succeeded"],
+            ["t2", "succeeded"],
+            ["t3", "queued"]
+          ]
+        )
+      })
+    )
+  )
 })
