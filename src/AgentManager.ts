@@ -29,7 +29,7 @@ type Promised<Member> =
       ? (...args: Args) => Promise<A>
       : never
 
-type Excluded = "events" | "subscribe" | "exportDLQ" | "registerHealthCheck" | "registerDLQProcessor"
+type Excluded = "events" | "subscribe" | "exportDLQ" | "registerHealthCheck" | "registerDLQProcessor" | "attend"
 
 export type AgentManager = { readonly [Name in Exclude<keyof Service, Excluded>]: Promised<Service[Name]> } & {
   /** Events from now on; leaving the loop ends it. */
@@ -54,7 +54,7 @@ export interface Options {
   readonly drivers?: Readonly<Record<string, AgentDriver>>
 }
 
-const promised = ["events", "subscribe", "exportDLQ", "registerHealthCheck", "registerDLQProcessor"] as const
+const promised = ["events", "subscribe", "exportDLQ", "registerHealthCheck", "registerDLQProcessor", "attend"] as const
 
 /**
  * Starts a runtime in this process.

@@ -135,6 +135,8 @@ export class AgentRuntime extends Context.Service<
     readonly registerHealthCheck: (check: Health.Check) => Effect.Effect<void, never, Scope.Scope>
     /** `option`: the id of one of the request's options; undefined rejects. First answer wins. */
     readonly answerPermission: (requestId: string, option: string | undefined, by?: string) => Effect.Effect<void, PermissionGone>
+    /** Somebody who can answer permission requests is there, until the scope closes. Without anybody a program rejects them at once. */
+    readonly attend: Effect.Effect<void, never, Scope.Scope>
   }
 >()("nofx/AgentRuntime") {}
 

@@ -202,6 +202,10 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
     registerDLQProcessor: (kind, handler) => Effect.asVoid(Effect.sync(() => deadLetters.register(kind, handler))),
     runHealthChecks: Effect.andThen(core.health.runNow(), Effect.sync(status.health)),
     registerHealthCheck: (check) => core.health.register(check),
-    answerPermission: (requestId, option, by = "program") => permissions.answer(requestId, option, by)
+    answerPermission: (requestId, option, by = "program") => permissions.answer(requestId, option, by),
+    attend: Effect.acquireRelease(
+      Effect.sync(() => permissions.attend(1)),
+      () => Effect.sync(() => permissions.attend(-1))
+    )
   }
 }
