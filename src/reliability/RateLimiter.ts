@@ -58,8 +58,11 @@ export class RateLimitExceeded extends Schema.TaggedError<RateLimitExceeded>()("
   limit: Schema.String,
   key: Schema.String,
   cost: Schema.Finite,
-  /** `rate`: too much was started; `queue`: too many wait; `wait`: the wait would be too long; `cost`: it is more than the limit, and will never be admitted. */
-  reason: Schema.Literals(["rate", "queue", "wait", "cost"]),
+  /**
+   * `rate`: too much was started; `queue`: too many wait; `wait`: the wait would be too long; `cost`: it is more than the limit, and will never be admitted; `away`: what counts it
+   * cannot be asked.
+   */
+  reason: Schema.Literals(["rate", "queue", "wait", "cost", "away"]),
   /** Asked again after this, it is admitted, if nobody else asks. */
   retryAfter: Schema.optional(Schema.DurationFromString),
   /** The same as a point in monotonic time, milliseconds. */
@@ -75,7 +78,8 @@ const reasons = {
   rate: "too many calls",
   queue: "too many are waiting",
   wait: "the wait would be too long",
-  cost: "the call costs more than the limit"
+  cost: "the call costs more than the limit",
+  away: "Redis, which counts them, is away"
 } as const
 
 /** What an admitted call holds: what it takes to give its quota back. */
@@ -88,6 +92,14 @@ export interface Permit {
   readonly mark: number
   /** What it has spent by now: less after `settle`, 0 after `refund`. */
   cost: number
+}
+
+/** One of several limits that a call is admitted by. `cost` may be an estimate, to be settled. */
+export interface Request {
+  readonly limit: Limit
+  readonly key: string
+  /** Default 1. */
+  readonly cost?: number | undefined
 }
 
 /** Since the start, of this process. */
@@ -133,6 +145,8 @@ export class RateLimiter extends Context.Service<
     readonly wait: (limit: Limit, key: string, cost?: number) => Effect.Effect<Permit, RateLimitExceeded>
     /** Answers at once, whatever the mode. */
     readonly acquire: (limit: Limit, key: string, cost?: number) => Effect.Effect<Permit, RateLimitExceeded>
+    /** Admits by all of these limits or by none, in one step, at once; the permits come in the same order. */
+    readonly acquireAll: (requests: ReadonlyArray<Request>) => Effect.Effect<ReadonlyArray<Permit>, RateLimitExceeded>
     readonly refund: (permit: Permit) => Effect.Effect<void>
     readonly settle: (permit: Permit, cost: number) => Effect.Effect<void>
     /** The synchronous face, where the state is in this process. */
@@ -195,6 +209,19 @@ export const make = Effect.gen(function* () {
     run,
     wait: (limit, key, cost = 1) => waitThen(limit, key, cost, Effect.succeed),
     acquire,
+    acquireAll: (requests) =>
+      Effect.suspend(() => {
+        const permits: Array<Permit> = []
+        for (const { cost = 1, key, limit } of requests) {
+          const answer = keys.tryAcquire(limit, key, cost)
+          if (answer._tag === "RatePermit") permits.push(answer)
+          else {
+            for (const permit of permits) keys.settle(permit, 0, undefined, false)
+            return Effect.fail(answer)
+          }
+        }
+        return Effect.succeed(permits)
+      }),
     refund: (permit) => Effect.sync(() => keys.settle(permit, 0)),
     settle: (permit, cost) => Effect.sync(() => keys.settle(permit, cost)),
     local,
@@ -221,6 +248,7 @@ export const layerUnlimited: Layer.Layer<RateLimiter> = Layer.sync(RateLimiter, 
       }),
     wait: (limit, key, cost) => Effect.sync(() => permit(limit, key, cost)),
     acquire: (limit, key, cost) => Effect.sync(() => permit(limit, key, cost)),
+    acquireAll: (requests) => Effect.sync(() => requests.map(({ cost, key, limit }) => permit(limit, key, cost))),
     refund: () => Effect.void,
     settle: () => Effect.void,
     local: { tryAcquire: permit, refund: () => {}, undo: () => {}, settle: () => {} },

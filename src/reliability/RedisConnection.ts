@@ -1,0 +1,323 @@
+/**
+ * One connection to the Redis that several machines share: bounds how long anybody waits for it, and says at once when it is away.
+ *
+ * It refuses with `RedisAway` while there is no connection, instead of queueing; what then happens is the policy of the pattern that asked. Below the pipe.
+ * Each connection is a client of its own, so that no answer of a server that has just restarted is ever taken for one of the server before.
+ */
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Redis from "effect/persistence/Redis"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
+import * as Schema from "effect/Schema"
+import * as Listeners from "./Listeners.ts"
+import { PositiveDuration } from "./PositiveDuration.ts"
+import { refusals } from "./Refusal.ts"
+import * as TimerWheel from "./TimerWheel.ts"
+
+const duration = (byDefault: string) => PositiveDuration.pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
+
+/** Where Redis is, and what to do while it is away. */
+export const Options = Schema.Struct({
+  /** `redis://host:6379/0`, or `rediss://` for TLS. User and password may stand in it; better give them by the environment. */
+  url: Schema.String.check(Schema.isPattern(/^rediss?:\/\//)),
+  /** Wins over the one in `url`. */
+  username: Schema.optionalKey(Schema.String),
+  /** Wins over the one in `url`. Never shown. */
+  password: Schema.optionalKey(Schema.RedactedFromValue(Schema.String)),
+  /** Number of the database, at least 0; wins over the one in `url`. */
+  database: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  /** PEM text of the authorities that may sign the server's certificate; default: those of the system. Only with `rediss://`. */
+  certificateAuthority: Schema.optionalKey(Schema.String),
+  /** Begins every key, in braces: all keys of a prefix lie in one slot of a cluster, for one script decides about several. Default `nofx`. */
+  prefix: Schema.String.check(Schema.isPattern(/^[^{}\s]+$/)).pipe(Schema.withDecodingDefault(Effect.succeed("nofx"))),
+  /**
+   * What limits do while Redis is away. `local-share` (default): each process admits its share, the limit divided by the last known number of processes; `refuse`: nothing starts;
+   * `allow`: everything does.
+   */
+  whenAway: Schema.Literals(["local-share", "refuse", "allow"]).pipe(Schema.withDecodingDefault(Effect.succeed("local-share" as const))),
+  /**
+   * What limits take as spent after Redis was lost or restarted. `spent` (default): everything, since nobody knows, so that no window ever holds more than its limit;
+   * `fresh`: nothing, so that work goes on at once, and a window around the loss may hold up to twice its limit.
+   */
+  afterLoss: Schema.Literals(["spent", "fresh"]).pipe(Schema.withDecodingDefault(Effect.succeed("spent" as const))),
+  /** Who gets no answer for so long takes Redis for lost. Default 1 second. */
+  timeout: duration("1 second"),
+  /** How often a process says that it is there. Default 5 seconds; after three times that it is no member any more. */
+  heartbeat: duration("5 seconds"),
+  /** The longest pause between two tries to connect; pauses begin at 50 ms, double, and are drawn at random. Default 5 seconds. */
+  maxBackoff: duration("5 seconds")
+})
+export type Options = typeof Options.Type
+
+/** Redis cannot be asked; nothing was done, or nobody knows whether it was. */
+export class RedisAway extends Schema.TaggedError<RedisAway>()("RedisAway", { cause: Schema.String }) {
+  override get message() {
+    return `Redis is away: ${this.cause}`
+  }
+}
+
+/** `generation` grows with every connection; `run` names the server's process, so that it changes when Redis restarts. */
+export type State =
+  | { readonly _tag: "Up"; readonly generation: number; readonly run: string }
+  | { readonly _tag: "Away"; readonly generation: number; readonly cause: string }
+
+/** The processes that share the prefix, as last heard of, and which of them this one is, from 0. */
+export interface Members {
+  readonly count: number
+  readonly rank: number
+}
+
+export type Argument = string | number
+
+/** A script, and how many of its arguments are keys. */
+export const script = (lua: string): ReturnType<typeof makeScript> => makeScript(lua)
+const makeScript = (lua: string) =>
+  Redis.script((keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => [...keys, ...args], {
+    lua,
+    numberOfKeys: (keys) => keys.length
+  }).withReturnType<ReadonlyArray<string | number>>()
+export type Script = ReturnType<typeof makeScript>
+
+/**
+ * The connection of this process.
+ *
+ * A command ends within `timeout`, one way or the other. While Redis is away nothing waits for it; one fiber tries to reach it, with pauses drawn at random, so that those
+ * who lost it together do not come back together.
+ */
+export class RedisConnection extends Context.Service<
+  RedisConnection,
+  {
+    readonly options: Options
+    readonly state: () => State
+    /** Runs a script. Not to be interrupted: it ends by itself, and what it did would be lost. */
+    readonly run: (
+      script: Script,
+      keys: ReadonlyArray<string>,
+      args: ReadonlyArray<Argument>
+    ) => Effect.Effect<ReadonlyArray<string | number>, RedisAway>
+    readonly members: () => Members
+    /** A key below the prefix. */
+    readonly key: (...parts: ReadonlyArray<string>) => string
+    /** Calls the listener, synchronously, when Redis goes away and when it is back. Returns what takes it out again. */
+    readonly onChange: (listener: (state: State) => void) => () => void
+    /**
+     * Calls the listener with what anybody publishes on the channel, until the scope closes. Messages are lost while Redis is away, so `connected` runs after each (re)connection:
+     * it sees what was published before it.
+     */
+    readonly subscribe: (
+      channel: string,
+      listener: (message: string) => void,
+      connected: Effect.Effect<void, RedisAway>
+    ) => Effect.Effect<void>
+  }
+>()("nofx/RedisConnection") {}
+
+interface Live {
+  readonly redis: Redis.Redis["Service"]
+  readonly lost: Deferred.Deferred<string>
+}
+
+/** Connects in the background; waits for the first try only, at most `timeout`. `id` names this process among the members. */
+export const make = Effect.fnUntraced(function* (options: Options, id: string) {
+  const wheel = yield* TimerWheel.TimerWheel
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const timeout = Duration.toMillis(options.timeout)
+  const changes = Listeners.make<State>()
+  const subscriptions: Array<Parameters<RedisConnection["Service"]["subscribe"]>> = []
+  const pending = new Set<{ readonly since: number }>()
+  let live: Live | undefined
+  let state: State = { _tag: "Away", generation: 0, cause: "not connected yet" }
+  let members: Members = { count: 1, rank: 0 }
+
+  const away = (cause: string): void => {
+    if (state._tag === "Away" && state.generation > 0) return
+    live = undefined
+    changes.announce([(state = { _tag: "Away", generation: state.generation + 1, cause })])
+  }
+
+  const lose = (connection: Live, cause: string): void => {
+    if (live === connection) away(cause)
+    Deferred.doneUnsafe(connection.lost, Effect.succeed(cause))
+  }
+
+  /** One timer for all commands: they are answered in order, so the oldest tells. */
+  const watch = (): void => {
+    const [oldest] = pending
+    if (oldest === undefined) return
+    wheel.add(oldest.since + timeout - wheel.now(), () => {
+      const [first] = pending
+      if (first !== undefined && first.since + timeout <= wheel.now() + 1 && live !== undefined) {
+        lose(live, `no answer within ${Duration.format(options.timeout)}`)
+      } else watch()
+    })
+  }
+
+  const evaluate = (connection: Live, ...[script, keys, args]: Parameters<RedisConnection["Service"]["run"]>) =>
+    Effect.callback<ReadonlyArray<string | number>, RedisAway>((resume) => {
+      const command = { since: wheel.now() }
+      pending.add(command)
+      if (pending.size === 1) watch()
+      runFork(connection.redis.eval(script)(keys, args)).addObserver((exit) => {
+        pending.delete(command)
+        if (Exit.isSuccess(exit)) return resume(Effect.succeed(exit.value))
+        const cause = textOf(exit.cause)
+        lose(connection, cause)
+        resume(Effect.fail(makeAway({ cause })))
+      })
+    })
+
+  const beat = (connection: Live) =>
+    Effect.map(
+      evaluate(connection, heartbeat, [key("members")], [id, 3 * Duration.toMillis(options.heartbeat)]),
+      ([count, rank]) => void (members = { count: Number(count), rank: Number(rank) })
+    )
+
+  /** One connection, from its beginning to its end; answers why it ended. */
+  const connection = Effect.fnUntraced(function* (firstTry: Deferred.Deferred<void>) {
+    const services = yield* Layer.build(NodeRedis.layer(clientOptions(options, timeout))).pipe(
+      Effect.provideService(References.MinimumLogLevel, "None")
+    )
+    const { client } = Context.get(services, NodeRedis.NodeRedis)
+    const redis = Context.get(services, Redis.Redis)
+    const mine: Live = { redis, lost: Deferred.makeUnsafe<string>() }
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        // A server that hangs would let `close` wait for ever.
+        if (pending.size > 0 || live !== mine) client.isOpen && client.destroy()
+        if (live === mine) away("closed")
+      })
+    )
+    client.on("error", (cause) => lose(mine, textOf(Cause.fail(cause))))
+    client.on("end", () => lose(mine, "the connection was closed"))
+    const info = yield* redis.send<string>("INFO", "server")
+    const run = /run_id:(\w+)/.exec(info)?.[1] ?? "unknown"
+    for (const [channel, listener] of subscriptions) {
+      const messages = yield* redis.subscribe(channel)
+      yield* Effect.forkScoped(
+        Effect.catch(Effect.forever(Effect.map(Queue.take(messages), ({ message }) => listener(message))), (error) =>
+          Effect.sync(() => lose(mine, textOf(Cause.fail(error))))
+        )
+      )
+    }
+    yield* beat(mine)
+    live = mine
+    state = { _tag: "Up", generation: state.generation + 1, run }
+    for (const [, , connected] of subscriptions) yield* connected
+    changes.announce([state])
+    Deferred.doneUnsafe(firstTry, Effect.void)
+    yield* Effect.forkScoped(
+      Effect.ignore(
+        Effect.forever(
+          Effect.andThen(
+            Effect.sleep(options.heartbeat),
+            Effect.suspend(() => beat(mine))
+          )
+        )
+      )
+    )
+    return yield* Deferred.await(mine.lost)
+  })
+
+  const firstTry = Deferred.makeUnsafe<void>()
+  const keep = Effect.gen(function* () {
+    let failures = 0
+    for (;;) {
+      const generation = state.generation
+      const exit = yield* Effect.exit(Effect.scoped(connection(firstTry)))
+      if (Exit.isFailure(exit)) {
+        if (Cause.hasInterruptsOnly(exit.cause)) return
+        away(textOf(exit.cause))
+      }
+      Deferred.doneUnsafe(firstTry, Effect.void)
+      failures = state.generation > generation + 1 ? 0 : failures + 1
+      const pause = Math.min(50 * 2 ** failures, Duration.toMillis(options.maxBackoff))
+      yield* Effect.sleep(pause * (0.5 + 0.5 * (yield* Random.next)))
+    }
+  })
+
+  const key = (...parts: ReadonlyArray<string>): string => [`{${options.prefix}}`, ...parts].join(":")
+  yield* Effect.addFinalizer(() => (live === undefined ? Effect.void : Effect.ignore(evaluate(live, farewell, [key("members")], [id]))))
+  const service = RedisConnection.of({
+    options,
+    state: () => state,
+    run: (script, keys, args) =>
+      Effect.suspend(() =>
+        live === undefined
+          ? Effect.fail(makeAway({ cause: state._tag === "Away" ? state.cause : "closed" }))
+          : evaluate(live, script, keys, args)
+      ),
+    members: () => members,
+    key,
+    onChange: changes.add,
+    subscribe: (channel, listener, connected) =>
+      Effect.suspend(() => {
+        subscriptions.push([channel, listener, connected])
+        // Who comes late begins with a connection of its own.
+        if (live !== undefined) lose(live, "a subscription was added")
+        return Effect.void
+      })
+  })
+  yield* Effect.forkScoped(Effect.interruptible(keep))
+  yield* Effect.timeoutOption(Deferred.await(firstTry), options.timeout)
+  return service
+})
+
+export const layer = (options: Options, id: string): Layer.Layer<RedisConnection> =>
+  Layer.effect(RedisConnection, make(options, id)).pipe(Layer.provide(TimerWheel.layer))
+
+const makeAway = refusals(RedisAway)
+
+/** Counts a member, forgets those that are gone, and answers how many there are and which of them it is. */
+const heartbeat = makeScript(`
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local all = redis.call('ZRANGE', KEYS[1], 0, -1)
+local rank = 0
+for _, each in ipairs(all) do if each < ARGV[1] then rank = rank + 1 end end
+return {#all, rank}`)
+
+const farewell = makeScript(`return {redis.call('ZREM', KEYS[1], ARGV[1])}`)
+
+/** What went wrong, without stack, and never with a password: what Redis and Node say of failures holds none. */
+const textOf = (cause: Cause.Cause<unknown>): string => {
+  let error: unknown = Cause.squash(cause)
+  while (error instanceof Error && error.cause !== undefined) error = error.cause
+  const text = error instanceof Error ? error.message || String((error as { readonly code?: unknown }).code ?? error.name) : String(error)
+  return text.slice(0, 200)
+}
+
+/** No reconnecting and no queueing inside the client: both are decided here. */
+const clientOptions = (options: Options, timeout: number) => {
+  const url = new URL(options.url)
+  const username = options.username ?? decodeURIComponent(url.username)
+  const password = options.password === undefined ? decodeURIComponent(url.password) : Redacted.value(options.password)
+  const database = options.database ?? Number(url.pathname.slice(1) || 0)
+  const socket = {
+    connectTimeout: timeout,
+    reconnectStrategy: false as const,
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port: Number(url.port || 6379)
+  }
+  return {
+    ...(username === "" ? {} : { username }),
+    ...(password === "" ? {} : { password }),
+    database,
+    disableOfflineQueue: true,
+    socket:
+      url.protocol === "rediss:"
+        ? { ...socket, tls: true as const, ...(options.certificateAuthority === undefined ? {} : { ca: options.certificateAuthority }) }
+        : socket
+  }
+}

@@ -1,0 +1,229 @@
+import { spawn } from "node:child_process"
+import { join } from "node:path"
+import { assert, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Schema } from "effect"
+import * as RateLimiter from "../../src/reliability/RateLimiter.ts"
+import * as RedisConnection from "../../src/reliability/RedisConnection.ts"
+import * as RedisRateLimiter from "../../src/reliability/RedisRateLimiter.ts"
+import { suite } from "../support/rateLimiterSuite.ts"
+import { onPath, requires } from "../support/requirement.ts"
+import { redisClient, until } from "./redisClient.ts"
+import * as RedisServer from "./redisServer.ts"
+
+const layerOf = (server: RedisServer.RedisServer, more: object = {}) =>
+  RedisRateLimiter.layer("test").pipe(
+    Layer.provideMerge(RedisConnection.layer(Schema.decodeUnknownSync(RedisConnection.Options)({ url: server.url, ...more }), "test"))
+  )
+
+/** What eight processes with wrong clocks admit, together and in order, while `meanwhile` happens. */
+const hammered = (
+  server: RedisServer.RedisServer,
+  limit: number,
+  window: number,
+  millis: number,
+  policy: string,
+  meanwhile: Effect.Effect<void>
+) =>
+  Effect.gen(function* () {
+    const children = Array.from({ length: 8 }, (_, index) => {
+      const args = [join(import.meta.dirname, "hammer.ts"), server.url, limit, window, millis, (index - 4) * 90_000, policy].map(String)
+      const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] })
+      let output = ""
+      child.stdout.on("data", (chunk) => (output += chunk))
+      const ended = new Promise<Record<string, Array<number>>>((resolve, reject) =>
+        child.once("close", (code) => (code === 0 ? resolve(JSON.parse(output.replace("ready", ""))) : reject(new Error(`exit ${code}`))))
+      )
+      return { ready: () => output.includes("ready"), go: () => child.stdin.write("go\n"), ended }
+    })
+    yield* until(() => children.every((child) => child.ready()))
+    for (const child of children) child.go()
+    const [all] = yield* Effect.all([Effect.promise(() => Promise.all(children.map((child) => child.ended))), meanwhile], {
+      concurrency: "unbounded"
+    })
+    return (algorithm: string) => all.flatMap((each) => each[algorithm]!).sort((a, b) => a - b)
+  })
+
+/** The most that started in any one window. */
+const busiest = (times: ReadonlyArray<number>, window: number): number => {
+  let [most, from] = [0, 0]
+  for (let to = 0; to < times.length; to++) {
+    while (times[to]! - times[from]! >= window) from++
+    most = Math.max(most, to - from + 1)
+  }
+  return most
+}
+
+const holds = (times: (algorithm: string) => ReadonlyArray<number>, limit: number, window: number, slack: number) => {
+  assert.isAtMost(busiest(times("sliding-window"), window - slack), limit)
+  assert.isAtMost(busiest(times("leaky-bucket"), window - slack), limit)
+  assert.isAtMost(busiest(times("fixed-window"), window - slack), 2 * limit)
+  const bucket = times("token-bucket")
+  for (const [from, start] of bucket.entries())
+    for (let to = from; to < bucket.length; to++) {
+      const most = limit + ((bucket[to]! - start + slack) * limit) / window
+      if (to - from + 1 > most + 1e-3) assert.fail(`${to - from + 1} in ${bucket[to]! - start} ms`)
+    }
+}
+
+requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", () => {
+  suite("on Redis", Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server))), { live: true, window: "1500 millis" })
+
+  it.live("C21 eight processes with clocks wrong by minutes never exceed the limit, and use it up", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const times = yield* hammered(server, 40, 1000, 6000, "refuse", Effect.void)
+      holds(times, 40, 1000, 0)
+      for (const algorithm of ["token-bucket", "sliding-window", "leaky-bucket", "fixed-window"]) {
+        const of = times(algorithm)
+        const nominal = ((of.at(-1)! - of[0]!) * 40) / 1000
+        assert.isAtLeast(of.length, 0.8 * nominal, algorithm)
+      }
+      // A fixed window begins with its first call and holds the limit.
+      let [start, used] = [Number.NEGATIVE_INFINITY, 0]
+      for (const at of times("fixed-window")) {
+        if (at >= start + 1000) [start, used] = [at, 0]
+        assert.isAtMost(++used, 40)
+      }
+    })
+  )
+
+  for (const policy of ["refuse", "local-share"])
+    it.live(`C22 eight processes never exceed the limit while Redis is killed and started again (${policy})`, () =>
+      Effect.gen(function* () {
+        const server = yield* RedisServer.make()
+        let restartedAt = 0
+        const crash = Effect.gen(function* () {
+          yield* Effect.sleep(3000)
+          yield* Effect.promise(server.kill)
+          yield* Effect.sleep(2500)
+          yield* Effect.promise(server.start)
+          restartedAt = Date.now()
+        })
+        const times = yield* hammered(server, 40, 1000, 9500, policy, crash)
+        // What a share admits is timed a little after it is decided.
+        holds(times, 40, 1000, policy === "refuse" ? 0 : 50)
+        assert.isAbove(times("sliding-window").filter((at) => at > restartedAt + 1000).length, 20, "it goes back")
+        const alone = times("sliding-window").filter((at) => at > restartedAt - 1400 && at < restartedAt - 100).length
+        if (policy === "refuse") assert.strictEqual(alone, 0)
+        else assert.isAbove(alone, 10)
+      })
+    )
+
+  it.live("C18 1,000 waiters of two processes start in the order in which they came", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const [one, other] = [yield* Layer.build(layerOf(server)), yield* Layer.build(Layer.fresh(layerOf(server)))]
+      const limit: RateLimiter.Limit = {
+        ...RateLimiter.defaults,
+        name: "queue",
+        limit: 100,
+        window: Duration.millis(250),
+        maxQueue: 1000,
+        maxWait: Duration.seconds(60)
+      }
+      const started: Array<{ readonly index: number; readonly at: number }> = []
+      yield* Effect.forEach(
+        Array.from({ length: 1000 }, (_, index) => index),
+        (index) =>
+          RateLimiter.RateLimiter.use((limiter) => limiter.wait(limit, "key")).pipe(
+            Effect.map((permit) => started.push({ index, at: (permit as unknown as { serverAt: number }).serverAt })),
+            Effect.provide(index % 2 === 0 ? one : other)
+          ),
+        { concurrency: "unbounded", discard: true }
+      )
+      assert.strictEqual(started.length, 1000)
+      for (const parity of [0, 1]) {
+        const own = started.filter(({ index }) => index % 2 === parity)
+        assert.deepStrictEqual(
+          own,
+          own.toSorted((a, b) => a.index - b.index),
+          "nobody is overtaken in a process"
+        )
+        assert.deepStrictEqual(
+          own,
+          own.toSorted((a, b) => a.at - b.at)
+        )
+      }
+      const times = started.map(({ at }) => at)
+      let latest = 0
+      for (const at of times) {
+        assert.isAbove(at, latest - 250, "nor by another process by as much as a window")
+        latest = Math.max(latest, at)
+      }
+      assert.isAtMost(
+        busiest(
+          times.sort((a, b) => a - b),
+          250
+        ),
+        100
+      )
+    })
+  )
+
+  it.live("C18 an interrupted waiter gives back its time, and the queue is bounded", () =>
+    Effect.gen(function* () {
+      const limiter = yield* RateLimiter.RateLimiter
+      const limit: RateLimiter.Limit = {
+        ...RateLimiter.defaults,
+        name: "bounded",
+        limit: 1,
+        window: Duration.minutes(1),
+        maxQueue: 1,
+        maxWait: Duration.minutes(5)
+      }
+      yield* limiter.acquire(limit, "key")
+      const waiter = yield* Effect.forkChild(limiter.wait(limit, "key"), { startImmediately: true })
+      yield* until(() => limiter.metrics().waiting === 1)
+      assert.strictEqual((yield* Effect.flip(limiter.wait(limit, "key"))).reason, "queue")
+      yield* Fiber.interrupt(waiter)
+      const { retryAfter } = yield* Effect.flip(limiter.acquire(limit, "key"))
+      assert.isAtMost(Duration.toMillis(retryAfter!), 60_001)
+    }).pipe(Effect.provide(Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server)))))
+  )
+
+  it.live("C19 several limits admit together or not at all, on an estimate that is settled afterwards", () =>
+    Effect.gen(function* () {
+      const limiter = yield* RateLimiter.RateLimiter
+      const requests: RateLimiter.Limit = { ...RateLimiter.defaults, name: "requests", limit: 3, window: Duration.minutes(1) }
+      const tokens: RateLimiter.Limit = {
+        ...RateLimiter.defaults,
+        name: "tokens",
+        algorithm: "token-bucket",
+        limit: 1000,
+        window: Duration.minutes(1)
+      }
+      const call = (estimate: number) =>
+        limiter.acquireAll([
+          { limit: requests, key: "k" },
+          { limit: tokens, key: "k", cost: estimate }
+        ])
+      const [, estimated] = yield* call(900)
+      assert.strictEqual((yield* Effect.flip(call(500))).limit, "tokens")
+      yield* limiter.settle(estimated!, 300)
+      yield* call(500)
+      yield* call(100)
+      assert.strictEqual((yield* Effect.flip(call(1))).limit, "requests", "the refused call spent no request")
+    }).pipe(Effect.provide(Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server)))))
+  )
+
+  it.live("C20 100,000 keys then idleness leave none", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make()
+      const client = yield* redisClient(server.url)
+      yield* Effect.gen(function* () {
+        const limiter = yield* RateLimiter.RateLimiter
+        for (const algorithm of ["token-bucket", "sliding-window", "fixed-window", "leaky-bucket"] as const) {
+          const limit: RateLimiter.Limit = { ...RateLimiter.defaults, name: "many", algorithm, limit: 1, window: Duration.seconds(3) }
+          yield* Effect.forEach(
+            Array.from({ length: 25_000 }, (_, index) => `${index}`),
+            (key) => limiter.acquire(limit, key),
+            { concurrency: 1000, discard: true }
+          )
+        }
+        assert.isAbove(yield* Effect.promise(() => client.dbSize()), 1000)
+        // The members and the mark of the server's process.
+        yield* until(() => client.dbSize().then((size) => size <= 2))
+      }).pipe(Effect.provide(layerOf(server)))
+    })
+  )
+})

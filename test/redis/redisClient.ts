@@ -1,0 +1,20 @@
+/** Looks into a Redis from outside. */
+import { Effect } from "effect"
+import { createClient } from "redis"
+
+export const redisClient = (url: string) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const client = createClient({ url })
+      client.on("error", () => {})
+      await client.connect()
+      return client
+    }),
+    (client) => Effect.sync(() => client.isOpen && client.destroy())
+  )
+
+/** Waits for a condition; the test's own limit bounds it. */
+export const until = (condition: () => boolean | Promise<boolean>): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10))
+  })
