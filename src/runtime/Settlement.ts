@@ -243,9 +243,10 @@ export const make = (core: Core): Settlement => {
         const task = table.get(key)
         if (task === undefined || !TaskLife.isOpen(task, running.attemptId))
           return task === undefined ? Effect.void : late(task, running, "succeeded")
-        const changes = successChanges(task, verified)
+        // Before anything is given back: whoever starts with it writes after this.
+        journal.note(...successChanges(task, verified))
         running.admission.settle({ _tag: "Success" })
-        return journal.commit(changes)
+        return journal.flush
       }),
     failed: (key, running, agent, failure, stop) =>
       Effect.suspend(() => {
@@ -260,8 +261,8 @@ export const make = (core: Core): Settlement => {
             : stop?._tag === "Release"
               ? giveBackChanges(recorded, failure, stop.reason)
               : failureChanges(recorded, failure, agent.account)
-        settleAdmission(running, failure, stop)
-        return journal.commit([
+        // Before anything is given back: whoever starts with it, this very task even, writes after this.
+        journal.note(
           append(core, {
             _tag: "AttemptEnded",
             ...attemptIds(recorded),
@@ -272,7 +273,9 @@ export const make = (core: Core): Settlement => {
             ...usage(recorded)
           }) as { readonly _tag: "AppendEvent"; readonly event: RuntimeEvent },
           ...after.changes
-        ])
+        )
+        settleAdmission(running, failure, stop)
+        return journal.flush
       })
   }
 }
