@@ -18,7 +18,7 @@ import type { Timer } from "./TaskTable.ts"
 export interface Redrives {
   /** Fills the queue from the store; the tasks are in the table already. */
   readonly load: (loaded: Loaded) => Effect.Effect<void>
-  /** Tasks of this kind are redriven by running them again, unless the program has registered something else. */
+  /** Tasks of this kind are redriven by running them again, unless the program has registered something else; operations on agents are no tasks. */
   readonly serve: (kind: string) => void
   /** Arms the timer for the next due letter. */
   readonly arm: () => void
@@ -32,6 +32,9 @@ export interface Parts {
   readonly supervisor: Supervisor
   readonly store: Store["Service"]
 }
+
+/** Kinds of dead letters that are about an agent. */
+const operations: ReadonlySet<string> = new Set(["spawn", "restart", "remove"])
 
 export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -87,7 +90,7 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
     }
 
     const serve = (kind: string): void => {
-      if (!deadLetters.hasProcessor(kind)) deadLetters.register(kind, task)
+      if (!operations.has(kind) && !deadLetters.hasProcessor(kind)) deadLetters.register(kind, task)
     }
 
     const fate = (letter: DeadLetter): Fate => {
@@ -105,6 +108,7 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
       turn,
       load: (loaded) =>
         Effect.gen(function* () {
+          for (const { kind } of loaded.deadLetters) serve(kind)
           yield* Effect.orDie(deadLetters.load(loaded.deadLetters, fate))
           yield* Effect.ignore(deadLetters.sweep)
           core.fork(Effect.forever(Effect.andThen(Effect.sleep("1 day"), Effect.ignore(deadLetters.sweep))))

@@ -68,7 +68,8 @@ export const connect = (
     yield* until(patterns.limiter.onChange(core.pump))
     yield* until(patterns.bulkhead.onChange(core.pump))
     yield* until(
-      deadLetters.onEvent(() => {
+      deadLetters.onEvent((event) => {
+        if ("kind" in event) parts.redrives.serve(event.kind)
         if (deadLetters.isFull()) {
           const cause = `the dead letter queue is full (${core.config.deadLetter.maxLetters}): retry, discard or export some`
           parts.intake.stop("deadLetters", cause)
