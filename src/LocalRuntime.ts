@@ -4,6 +4,7 @@
  * This is what `nofx run`, the host and programs build; a test or a simulation provides `AgentRuntime.layer` with parts of its own instead.
  */
 import * as os from "node:os"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -72,6 +73,12 @@ const runtime = (options: Options, base: string, place: RuntimePlace) =>
         inheritEnv: options.env,
         cwd: options.cwd,
         drivers: options.drivers ?? {},
+        transcripts: {
+          maxBytes: options.config.transcripts.maxMegabytes * 1_048_576,
+          keepBytes: options.config.transcripts.keepMegabytes * 1_048_576,
+          keepAttempts: options.config.transcripts.keepAttempts,
+          keepMillis: Duration.toMillis(options.config.transcripts.keep)
+        },
         worktrees: {
           directory: WorktreeIsolation.directoryIn(base, {
             platform: process.platform,

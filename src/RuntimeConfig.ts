@@ -89,6 +89,16 @@ export const RuntimeConfig = Schema.Struct({
     /** Space that a new worktree must leave free on its disk. Megabytes, default 1,024. */
     minFreeMegabytes: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefault(Effect.succeed(1_024)))
   }),
+  transcripts: section({
+    /** Of one attempt: its beginning and its end are kept. Megabytes, default 4. */
+    maxMegabytes: Count.pipe(Schema.withDecodingDefault(Effect.succeed(4))),
+    /** Of one agent, its other outputs too; the oldest attempts go first. Megabytes, default 256. */
+    keepMegabytes: Count.pipe(Schema.withDecodingDefault(Effect.succeed(256))),
+    /** Attempts of one agent. Count, default 200. */
+    keepAttempts: Count.pipe(Schema.withDecodingDefault(Effect.succeed(200))),
+    /** Default 30 days. */
+    keep: duration("30 days")
+  }),
   store: section({
     /** Ended tasks and events older than this are dropped. Default 30 days. */
     keep: duration("30 days")

@@ -71,6 +71,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     // Agents see the real path: what they send back is judged by it.
     const root = yield* Effect.promise(() => fs.realpath(cwd).catch(() => cwd))
     let push: (chunk: Uint8Array) => void = () => {}
+    let attempt: AcpAttempt.Running | undefined
     const process = yield* GatedProcess.spawn({
       argv: spec.command,
       cwd: root,
@@ -78,6 +79,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       stdin: "open",
       context,
       onStdout: (chunk) => push(chunk),
+      onStderr: (chunk) => attempt?.context.printed?.("stderr", chunk),
       stop: { graceMillis }
     })
     const terminals = yield* AcpTerminal.make({ root, env: environment(spec), context })
@@ -102,7 +104,6 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       now
     })
 
-    let attempt: AcpAttempt.Running | undefined
     const client: AcpClient.AcpClient = yield* AcpClient.make({
       send: (line) =>
         new Promise<void>((resolve, reject) => {

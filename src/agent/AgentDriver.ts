@@ -80,6 +80,8 @@ export interface AttemptContext {
   readonly started: (session?: string) => Effect.Effect<void>
   /** Reports what the agent does; synchronous and cheap. */
   readonly progress: (progress: Progress) => void
+  /** What the program prints, where it is not read as the agent's words; synchronous. For whoever writes it down. */
+  readonly printed?: (stream: "stdout" | "stderr", chunk: Uint8Array) => void
   /** Asks for a permission; answers an option's id, or undefined for a rejection. */
   readonly permission: (request: PermissionRequest) => Effect.Effect<string | undefined>
 }

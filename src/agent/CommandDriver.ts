@@ -88,9 +88,13 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       ...(options.maxOutputBytes === undefined ? {} : { maxBytes: options.maxOutputBytes }),
       onStdout: (chunk) => {
         meter.add(chunk)
+        if (reader === undefined) attempt.printed?.("stdout", chunk)
         reader?.push(chunk, clock.currentTimeMillisUnsafe())
       },
-      onStderr: meter.add,
+      onStderr: (chunk) => {
+        meter.add(chunk)
+        attempt.printed?.("stderr", chunk)
+      },
       stop: { graceMillis }
     }).pipe(
       Effect.catch((fault) =>

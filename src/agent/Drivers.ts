@@ -9,6 +9,8 @@ import { classify } from "./Classification.ts"
 import * as CommandDriver from "./CommandDriver.ts"
 import * as ProcessTaskCheck from "./ProcessTaskCheck.ts"
 import * as ProcessTree from "./ProcessTree.ts"
+import type * as Transcript from "./Transcript.ts"
+import * as TranscriptDriver from "./TranscriptDriver.ts"
 import * as Worktree from "./Worktree.ts"
 import * as WorktreeDriver from "./WorktreeDriver.ts"
 import * as WorktreeIsolation from "./WorktreeIsolation.ts"
@@ -21,6 +23,7 @@ export interface Options {
   /** Drivers of the program's own, by name; they win over ours. */
   readonly drivers?: Readonly<Record<string, AgentDriver>>
   /** Where worktrees of agents lie, and how many there may be. */
+  readonly transcripts: Transcript.Limits
   readonly worktrees: Pick<Worktree.Options, "directory" | "max" | "minFreeBytes">
 }
 
@@ -30,13 +33,19 @@ export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | 
     Layer.effectContext(
       Effect.gen(function* () {
         const redactor = Redaction.make(Redaction.secretsOf(options.inheritEnv))
+        const redact = <A>(value: A): A => redactor.value(value) as A
         const worktrees = yield* Worktree.make({ ...options, ...options.worktrees }, redactor.text)
         const given: Record<string, AgentDriver> = {
           acp: yield* AcpDriver.make(options),
           command: yield* CommandDriver.make({ classify, ...options }),
           ...options.drivers
         }
-        const drivers = new Map(Object.entries(given).map(([name, driver]) => [name, WorktreeDriver.isolated(driver, worktrees)]))
+        const drivers = new Map(
+          Object.entries(given).map(([name, driver]) => [
+            name,
+            WorktreeDriver.isolated(TranscriptDriver.recorded(driver, { limits: options.transcripts, redact }), worktrees)
+          ])
+        )
         const check = yield* ProcessTaskCheck.make(options)
         return Context.make(AgentDrivers, {
           get: (name) => drivers.get(name),

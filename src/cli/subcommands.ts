@@ -75,6 +75,11 @@ export const subcommands: ReadonlyArray<Subcommand> = [
     load: () => import("./dlqCommand.ts").then((module) => module.dlqCommand)
   },
   {
+    name: "logs",
+    description: "Read what was said and done for a task, or follow it live",
+    load: () => import("./logsCommand.ts").then((module) => module.logsCommand)
+  },
+  {
     name: "worktrees",
     description: "Look at, merge and remove the worktrees of agents",
     load: () => import("./worktreesCommand.ts").then((module) => module.worktreesCommand)
