@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config"
 const report = process.env.NOFX_TEST_REPORT
 
 /** Suites that are slower or need more than the sources; each is a script of its own in package.json. */
-const others = { package: ["test/package/**/*.test.ts"], redis: ["test/redis/**/*.test.ts"] }
+const others = { package: ["test/package/**/*.test.ts"], redis: ["test/redis/**/*.test.ts"], crash: ["test/crash/processes/**/*.test.ts"] }
 
 export default defineConfig({
   test: {
@@ -23,6 +23,7 @@ export default defineConfig({
       },
       // One file at a time: each keeps the machine busy by itself.
       { extends: true, test: { name: "redis", include: others.redis, fileParallelism: false, testTimeout: 120_000 } },
+      { extends: true, test: { name: "crash", include: others.crash } },
       { extends: true, test: { name: "package", include: others.package, testTimeout: 300_000, hookTimeout: 300_000 } }
     ]
   }
