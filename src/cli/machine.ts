@@ -16,6 +16,8 @@ export interface Machine {
   /** Standard output, when it is a terminal. */
   readonly terminal: { readonly columns: () => number; readonly rows: () => number; readonly colours: boolean } | undefined
   readonly write: (text: string) => void
+  /** Standard input, when it is a terminal: calls back with each line that is typed. Returns how to stop reading. */
+  readonly input: { readonly onLine: (listener: (line: string) => void) => () => void } | undefined
   /**
    * Calls back for each signal that asks the program to end, with how many there were, instead of interrupting it. Returns how to stop listening.
    */
@@ -31,6 +33,7 @@ export const Machine = Context.Reference<Machine>("nofx/cli/Machine", {
     invocation: "nofx",
     terminal: undefined,
     write: () => {},
+    input: undefined,
     onSignal: () => () => {}
   })
 })

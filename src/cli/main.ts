@@ -35,6 +35,15 @@ const invocation = (script: string | undefined, program: string): string => {
 const listeners = new Set<(count: number) => void>()
 let signals = 0
 
+/** The terminal hands over whole lines. */
+function onLine(listener: (line: string) => void): () => void {
+  const read = (text: string): void => {
+    for (const line of text.replace(/\r?\n$/, "").split(/\r?\n/)) listener(line)
+  }
+  process.stdin.setEncoding("utf8").on("data", read).resume()
+  return () => void process.stdin.off("data", read).pause()
+}
+
 const machine = Layer.succeed(Machine)({
   env: Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined)),
   cwd: process.cwd(),
@@ -49,6 +58,7 @@ const machine = Layer.succeed(Machine)({
       }
     : undefined,
   write: (text) => void process.stdout.write(text),
+  input: process.stdin.isTTY ? { onLine } : undefined,
   onSignal: (listener) => {
     listeners.add(listener)
     return () => void listeners.delete(listener)

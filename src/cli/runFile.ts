@@ -19,6 +19,7 @@ import * as LocalRuntime from "./localRuntime.ts"
 import { Machine } from "./machine.ts"
 import { commandText } from "./printable.ts"
 import * as RunOutput from "./runOutput.ts"
+import * as TerminalPermissions from "./terminalPermissions.ts"
 
 export interface Options {
   readonly file: string
@@ -123,6 +124,9 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
           bulkhead: { ...taskFile.config.bulkhead, global: { ...taskFile.config.bulkhead.global, permits: options.maxAgents } }
         }
 
+  // Elsewhere a request is refused at once: nobody would see it.
+  const asks = !options.json && TerminalPermissions.possible(machine)
+
   const program = Effect.gen(function* () {
     const runtime = yield* AgentRuntime
     const place = options.stateDir === undefined ? [] : ["--state-dir", options.stateDir]
@@ -134,6 +138,7 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
     })
     // What was found while nobody could listen yet: a store that was damaged, rows that could not be read.
     for (const { cause, component } of (yield* runtime.getOverallHealthStatus).degraded) output.degraded(component, cause)
+    if (asks) yield* TerminalPermissions.attend(output.question)
     if (watched.observe !== undefined) yield* runtime.subscribe(watched.observe)
     if ((yield* runtime.getReliabilityStatus).phase === "paused")
       output.note(`the queue is paused: nothing starts. Interrupt this, then: ${commandText(machine.invocation, ["resume", ...place])}`)
@@ -175,7 +180,7 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
 
   return yield* program.pipe(
     Effect.scoped,
-    Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run", takeOver: options.takeOver === true }))
+    Effect.provide(LocalRuntime.layer({ config, cwd, stateDirectory, kind: "run", takeOver: options.takeOver === true, attended: asks }))
   )
 })
 

@@ -14,6 +14,8 @@ export interface RunOutput {
   readonly note: (text: string) => void
   /** What was degraded before anybody could listen. */
   readonly degraded: (component: string, cause: string) => void
+  /** Puts a question on the terminal, and leaves that to whoever answers; undefined: the question is over. */
+  readonly question: (lines: ReadonlyArray<string> | undefined) => void
   /** The end. `interrupted`: by a signal, and it can be gone on with. */
   readonly finish: (end: BatchEnd, interrupted: boolean) => Effect.Effect<void>
 }
@@ -63,6 +65,7 @@ export const make = (options: {
     const live = !options.json && terminal !== undefined
     let drawn = 0
     let closed = false
+    let asking = false
     let last: RuntimeEvent | undefined
 
     const line = (text: string): void => {
@@ -72,7 +75,7 @@ export const make = (options: {
 
     const draw = Effect.gen(function* () {
       const snapshot = yield* runtime.snapshot
-      if (closed || terminal === undefined) return
+      if (closed || asking || terminal === undefined) return
       const lines = LiveTable.render(snapshot, {
         now: clock.currentTimeMillisUnsafe(),
         startedAt,
@@ -100,6 +103,10 @@ export const make = (options: {
     return {
       note: (text) => {
         if (!options.json) line(text)
+      },
+      question: (lines) => {
+        asking = lines !== undefined
+        if (lines !== undefined) line(lines.join("\n"))
       },
       degraded: (component, cause) => show({ _tag: "ComponentDegraded", at: clock.currentTimeMillisUnsafe(), component, cause }),
       finish: (end, interrupted) =>
