@@ -41,7 +41,10 @@ const tasks = [
 ]
 
 /** Lays out a task file for three agents, in this directory. */
-export const layOut = (directory: string, more: { readonly tasks?: ReadonlyArray<unknown> } = {}): Place => {
+export const layOut = (
+  directory: string,
+  more: { readonly tasks?: ReadonlyArray<unknown>; readonly command?: ReadonlyArray<string> } = {}
+): Place => {
   const place: Place = {
     directory,
     file: path.join(directory, "tasks.json"),
@@ -51,7 +54,7 @@ export const layOut = (directory: string, more: { readonly tasks?: ReadonlyArray
   }
   fs.writeFileSync(place.log, "")
   const document = {
-    agents: [{ id: "worker", driver: "command", command: ["sh", at("agent.sh"), place.log], count: 3 }],
+    agents: [{ id: "worker", driver: "command", command: more.command ?? ["sh", at("agent.sh"), place.log], count: 3 }],
     tasks: more.tasks ?? tasks,
     config: {
       retry: { baseDelay: "50 millis", maxAttempts: 1_000, budget: { minimum: 1_000, cap: 10_000 } },
@@ -197,7 +200,7 @@ export const check = (place: Place, stored: Stored, expected: number): { readonl
     if (task.state !== "dead-lettered") continue
     const letter = stored.letters.find((each) => each.id === task.deadLetterId)
     assert.equal(letter?.subject, task.key, `C27 the dead letter of ${task.key}`)
-    assert.equal((letter?.payload as Task).attempts.length, task.attempts.length, `C25 its history`)
+    assert.equal((letter!.payload as Task).attempts.length, task.attempts.length, "C25 its history")
   }
   const count = (state: Task["state"]): number => own.filter((task) => task.state === state).length
   return { succeeded: count("succeeded"), deadLettered: count("dead-lettered") }
