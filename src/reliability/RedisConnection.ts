@@ -17,46 +17,12 @@ import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
+import * as Scope from "effect/Scope"
 import * as Schema from "effect/Schema"
 import * as Listeners from "./Listeners.ts"
-import { PositiveDuration } from "./PositiveDuration.ts"
+import type { Options } from "./RedisOptions.ts"
 import { refusals } from "./Refusal.ts"
 import * as TimerWheel from "./TimerWheel.ts"
-
-const duration = (byDefault: string) => PositiveDuration.pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
-
-/** Where Redis is, and what to do while it is away. */
-export const Options = Schema.Struct({
-  /** `redis://host:6379/0`, or `rediss://` for TLS. User and password may stand in it; better give them by the environment. */
-  url: Schema.String.check(Schema.isPattern(/^rediss?:\/\//)),
-  /** Wins over the one in `url`. */
-  username: Schema.optionalKey(Schema.String),
-  /** Wins over the one in `url`. Never shown. */
-  password: Schema.optionalKey(Schema.RedactedFromValue(Schema.String)),
-  /** Number of the database, at least 0; wins over the one in `url`. */
-  database: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
-  /** PEM text of the authorities that may sign the server's certificate; default: those of the system. Only with `rediss://`. */
-  certificateAuthority: Schema.optionalKey(Schema.String),
-  /** Begins every key, in braces: all keys of a prefix lie in one slot of a cluster, for one script decides about several. Default `nofx`. */
-  prefix: Schema.String.check(Schema.isPattern(/^[^{}\s]+$/)).pipe(Schema.withDecodingDefault(Effect.succeed("nofx"))),
-  /**
-   * What limits do while Redis is away. `local-share` (default): each process admits its share, the limit divided by the last known number of processes; `refuse`: nothing starts;
-   * `allow`: everything does.
-   */
-  whenAway: Schema.Literals(["local-share", "refuse", "allow"]).pipe(Schema.withDecodingDefault(Effect.succeed("local-share" as const))),
-  /**
-   * What limits take as spent after Redis was lost or restarted. `spent` (default): everything, since nobody knows, so that no window ever holds more than its limit;
-   * `fresh`: nothing, so that work goes on at once, and a window around the loss may hold up to twice its limit.
-   */
-  afterLoss: Schema.Literals(["spent", "fresh"]).pipe(Schema.withDecodingDefault(Effect.succeed("spent" as const))),
-  /** Who gets no answer for so long takes Redis for lost. Default 1 second. */
-  timeout: duration("1 second"),
-  /** How often a process says that it is there. Default 5 seconds; after three times that it is no member any more. */
-  heartbeat: duration("5 seconds"),
-  /** The longest pause between two tries to connect; pauses begin at 50 ms, double, and are drawn at random. Default 5 seconds. */
-  maxBackoff: duration("5 seconds")
-})
-export type Options = typeof Options.Type
 
 /** Redis cannot be asked; nothing was done, or nobody knows whether it was. */
 export class RedisAway extends Schema.TaggedError<RedisAway>()("RedisAway", { cause: Schema.String }) {
@@ -124,7 +90,10 @@ export class RedisConnection extends Context.Service<
 interface Live {
   readonly redis: Redis.Redis["Service"]
   readonly lost: Deferred.Deferred<string>
+  readonly scope: Scope.Scope
 }
+
+type Subscription = readonly [channel: string, listener: (message: string) => void, connected: Effect.Effect<void, RedisAway>]
 
 /** Connects in the background; waits for the first try only, at most `timeout`. `id` names this process among the members. */
 export const make = Effect.fnUntraced(function* (options: Options, id: string) {
@@ -132,7 +101,7 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const timeout = Duration.toMillis(options.timeout)
   const changes = Listeners.make<State>()
-  const subscriptions: Array<Parameters<RedisConnection["Service"]["subscribe"]>> = []
+  const subscriptions: Array<Subscription> = []
   const pending = new Set<{ readonly since: number }>()
   let live: Live | undefined
   let state: State = { _tag: "Away", generation: 0, cause: "not connected yet" }
@@ -181,6 +150,13 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
       ([count, rank]) => void (members = { count: Number(count), rank: Number(rank) })
     )
 
+  const attach = (connection: Live, [channel, listener]: Subscription) =>
+    Effect.gen(function* () {
+      const messages = yield* connection.redis.subscribe(channel)
+      const listening = Effect.forever(Effect.map(Queue.take(messages), ({ message }) => listener(message)))
+      yield* Effect.forkScoped(Effect.catch(listening, (error) => Effect.sync(() => lose(connection, textOf(Cause.fail(error))))))
+    }).pipe(Effect.provideService(Scope.Scope, connection.scope))
+
   /** One connection, from its beginning to its end; answers why it ended. */
   const connection = Effect.fnUntraced(function* (firstTry: Deferred.Deferred<void>) {
     const services = yield* Layer.build(NodeRedis.layer(clientOptions(options, timeout))).pipe(
@@ -188,7 +164,7 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
     )
     const { client } = Context.get(services, NodeRedis.NodeRedis)
     const redis = Context.get(services, Redis.Redis)
-    const mine: Live = { redis, lost: Deferred.makeUnsafe<string>() }
+    const mine: Live = { redis, lost: Deferred.makeUnsafe<string>(), scope: yield* Effect.scope }
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         // A server that hangs would let `close` wait for ever.
@@ -200,19 +176,11 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
     client.on("end", () => lose(mine, "the connection was closed"))
     const info = yield* redis.send<string>("INFO", "server")
     const run = /run_id:(\w+)/.exec(info)?.[1] ?? "unknown"
-    for (const [channel, listener] of subscriptions) {
-      const messages = yield* redis.subscribe(channel)
-      yield* Effect.forkScoped(
-        Effect.catch(Effect.forever(Effect.map(Queue.take(messages), ({ message }) => listener(message))), (error) =>
-          Effect.sync(() => lose(mine, textOf(Cause.fail(error))))
-        )
-      )
-    }
+    for (const subscription of subscriptions) yield* attach(mine, subscription)
     yield* beat(mine)
     live = mine
-    state = { _tag: "Up", generation: state.generation + 1, run }
     for (const [, , connected] of subscriptions) yield* connected
-    changes.announce([state])
+    changes.announce([(state = { _tag: "Up", generation: state.generation + 1, run })])
     Deferred.doneUnsafe(firstTry, Effect.void)
     yield* Effect.forkScoped(
       Effect.ignore(
@@ -260,10 +228,9 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
     onChange: changes.add,
     subscribe: (channel, listener, connected) =>
       Effect.suspend(() => {
-        subscriptions.push([channel, listener, connected])
-        // Who comes late begins with a connection of its own.
-        if (live !== undefined) lose(live, "a subscription was added")
-        return Effect.void
+        const subscription: Subscription = [channel, listener, connected]
+        subscriptions.push(subscription)
+        return live === undefined ? Effect.void : Effect.andThen(attach(live, subscription), Effect.ignore(connected))
       })
   })
   yield* Effect.forkScoped(Effect.interruptible(keep))

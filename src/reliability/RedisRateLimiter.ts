@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Monotonic from "../Monotonic.ts"
 import * as Listeners from "./Listeners.ts"
 import * as RateLimiter from "./RateLimiter.ts"
-import { type Argument, RedisConnection, type RedisAway } from "./RedisConnection.ts"
+import { type Argument, RedisConnection, RedisAway } from "./RedisConnection.ts"
 import * as LimitScript from "./RedisLimitScript.ts"
 import * as RedisShares from "./RedisShares.ts"
 import * as ServerClock from "./ServerClock.ts"
@@ -92,7 +92,8 @@ export const make = Effect.fnUntraced(function* (id: string) {
   ): Effect.Effect<Admitted | RateLimiter.RateLimitExceeded, RedisAway> =>
     Effect.suspend(() => {
       const state = connection.state()
-      const run = state._tag === "Up" && strict ? state.run : "any"
+      if (state._tag === "Away") return Effect.fail(new RedisAway({ cause: state.cause }))
+      const run = strict ? state.run : "any"
       const age = knownRun === undefined || knownRun === run ? -1 : Monotonic.read(clock) - aloneAt
       const ticket = `${id}.${tickets++}`
       const keys = [connection.key("run")]

@@ -4,6 +4,7 @@ import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Schema } from "effect"
 import * as RateLimiter from "../../src/reliability/RateLimiter.ts"
 import * as RedisConnection from "../../src/reliability/RedisConnection.ts"
+import * as RedisOptions from "../../src/reliability/RedisOptions.ts"
 import * as RedisRateLimiter from "../../src/reliability/RedisRateLimiter.ts"
 import { suite } from "../support/rateLimiterSuite.ts"
 import { onPath, requires } from "../support/requirement.ts"
@@ -12,7 +13,7 @@ import * as RedisServer from "./redisServer.ts"
 
 const layerOf = (server: RedisServer.RedisServer, more: object = {}) =>
   RedisRateLimiter.layer("test").pipe(
-    Layer.provideMerge(RedisConnection.layer(Schema.decodeUnknownSync(RedisConnection.Options)({ url: server.url, ...more }), "test"))
+    Layer.provideMerge(RedisConnection.layer(Schema.decodeUnknownSync(RedisOptions.Options)({ url: server.url, ...more }), "test"))
   )
 
 /** What eight processes with wrong clocks admit, together and in order, while `meanwhile` happens. */

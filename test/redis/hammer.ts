@@ -11,10 +11,11 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as RateLimiter from "../../src/reliability/RateLimiter.ts"
 import * as RedisConnection from "../../src/reliability/RedisConnection.ts"
+import * as RedisOptions from "../../src/reliability/RedisOptions.ts"
 import * as RedisRateLimiter from "../../src/reliability/RedisRateLimiter.ts"
 
 const [url, limit, window, millis, skew, whenAway] = process.argv.slice(2)
-const options = Schema.decodeUnknownSync(RedisConnection.Options)({ url, whenAway, maxBackoff: "100 millis", heartbeat: "200 millis" })
+const options = Schema.decodeUnknownSync(RedisOptions.Options)({ url, whenAway, maxBackoff: "100 millis", heartbeat: "200 millis" })
 const id = `hammer-${process.pid}`
 const trueNow = () => performance.timeOrigin + performance.now()
 

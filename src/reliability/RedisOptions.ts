@@ -1,0 +1,39 @@
+/** Settings of the Redis that machines share; apart from the connection, so that who uses none loads no client. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { PositiveDuration } from "./PositiveDuration.ts"
+
+const duration = (byDefault: string) => PositiveDuration.pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
+
+/** Where Redis is, and what to do while it is away. */
+export const Options = Schema.Struct({
+  /** `redis://host:6379/0`, or `rediss://` for TLS. User and password may stand in it; better give them by the environment. */
+  url: Schema.String.check(Schema.isPattern(/^rediss?:\/\//)),
+  /** Wins over the one in `url`. */
+  username: Schema.optionalKey(Schema.String),
+  /** Wins over the one in `url`. Never shown. */
+  password: Schema.optionalKey(Schema.RedactedFromValue(Schema.String)),
+  /** Number of the database, at least 0; wins over the one in `url`. */
+  database: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+  /** PEM text of the authorities that may sign the server's certificate; default: those of the system. Only with `rediss://`. */
+  certificateAuthority: Schema.optionalKey(Schema.String),
+  /** Begins every key, in braces: all keys of a prefix lie in one slot of a cluster, for one script decides about several. Default `nofx`. */
+  prefix: Schema.String.check(Schema.isPattern(/^[^{}\s]+$/)).pipe(Schema.withDecodingDefault(Effect.succeed("nofx"))),
+  /**
+   * What limits do while Redis is away. `local-share` (default): each process admits its share, the limit divided by the last known number of processes; `refuse`: nothing starts;
+   * `allow`: everything does.
+   */
+  whenAway: Schema.Literals(["local-share", "refuse", "allow"]).pipe(Schema.withDecodingDefault(Effect.succeed("local-share" as const))),
+  /**
+   * What limits take as spent after Redis was lost or restarted. `spent` (default): everything, since nobody knows, so that no window ever holds more than its limit;
+   * `fresh`: nothing, so that work goes on at once, and a window around the loss may hold up to twice its limit.
+   */
+  afterLoss: Schema.Literals(["spent", "fresh"]).pipe(Schema.withDecodingDefault(Effect.succeed("spent" as const))),
+  /** Who gets no answer for so long takes Redis for lost. Default 1 second. */
+  timeout: duration("1 second"),
+  /** How often a process says that it is there. Default 5 seconds; after three times that it is no member any more. */
+  heartbeat: duration("5 seconds"),
+  /** The longest pause between two tries to connect; pauses begin at 50 ms, double, and are drawn at random. Default 5 seconds. */
+  maxBackoff: duration("5 seconds")
+})
+export type Options = typeof Options.Type
