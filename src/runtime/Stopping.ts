@@ -58,7 +58,7 @@ export const register = (core: Core, parts: Parts): Effect.Effect<void, never, S
     yield* shutdown.register(
       "clean-up",
       "last changes",
-      Effect.andThen(
+      Effect.ensuring(
         journal.flush,
         Effect.sync(() => void parts.onPhase("stopped"))
       )
