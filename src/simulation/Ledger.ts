@@ -35,6 +35,8 @@ export interface Entry {
   /** A person cancels it, or it waits for one that cannot be done: it says nothing about the runtime. */
   excluded: boolean
   failedAt: number | undefined
+  /** When its last attempt ended. */
+  movedAt: number
 }
 
 /** What a broken promise is called. */
@@ -264,7 +266,8 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
         doubtful: false,
         helped: false,
         excluded: false,
-        failedAt: undefined
+        failedAt: undefined,
+        movedAt: 0
       })
     },
     isAccepted: (number) => (known[number] ?? 0) !== 0,
@@ -285,6 +288,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
           if (entry.attempt !== event.attemptId && entry.attempt !== undefined)
             violate("two-attempts", `${event.attemptId} of ${event.taskId} ended while ${entry.attempt} is under way`)
           entry.attempt = undefined
+          entry.movedAt = now()
           if (event.outcome === "failed") entry.failedAt ??= now()
           return
         }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { RuntimeConfig } from "../RuntimeConfig.ts"
 import { report } from "../task/SchemaProblems.ts"
 import { makeProblems, TaskFileInvalid } from "../task/TaskFileInvalid.ts"
 import * as YamlSource from "../task/YamlSource.ts"
@@ -14,7 +15,9 @@ export const Profile = Schema.Struct({
   /** One sentence for people. */
   description: Schema.String.pipe(Schema.withDecodingDefault(Effect.succeed(""))),
   workload: Workload,
-  faults: FaultModel
+  faults: FaultModel,
+  /** The runtime's configuration, as in a task file; a simulation may be given another one. */
+  config: RuntimeConfig.pipe(Schema.withDecodingDefault(Effect.succeed({})))
 })
 export type Profile = typeof Profile.Type
 

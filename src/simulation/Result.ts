@@ -10,7 +10,11 @@ import type { World } from "./World.ts"
 /** Shares are from 0 to 1; durations in milliseconds. */
 export interface Result {
   readonly seed: number
-  /** Calendar days that were asked for. */
+  /** Seeds that were run, from `seed` on. */
+  readonly seeds: number
+  /** Was it run to its end? */
+  readonly complete: boolean
+  /** Calendar days that were asked for, of each seed. */
   readonly days: number
   readonly agents: number
   readonly without: ReadonlyArray<Ablation>
@@ -70,13 +74,14 @@ export interface Result {
 const day = 86_400_000
 
 /** The world must have finished. */
-export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "agents" | "without">): Result => {
+export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "agents" | "without" | "complete">): Result => {
   const { agents, scene, watcher } = world
   const { ledger } = scene
   const { counts, days } = ledger
   const awake = world.awake()
   return {
     ...given,
+    seeds: 1,
     simulatedDays: scene.calendar() / day,
     accepted: counts.accepted,
     succeeded: counts.succeeded,
@@ -112,3 +117,76 @@ export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "ag
     spans: watcher.spans()
   }
 }
+
+const sumOf = (results: ReadonlyArray<Result>, value: (result: Result) => number): number =>
+  results.reduce((sum, result) => sum + value(result), 0)
+
+const mostOf = (results: ReadonlyArray<Result>, value: (result: Result) => Quantiles): Quantiles => {
+  const all = results.map(value)
+  const count = all.reduce((sum, each) => sum + each.count, 0)
+  const mean = (of: (each: Quantiles) => number): number =>
+    count === 0 ? 0 : Math.round(all.reduce((sum, each) => sum + of(each) * each.count, 0) / count)
+  return {
+    count,
+    meanMillis: mean((each) => each.meanMillis),
+    p50Millis: mean((each) => each.p50Millis),
+    p95Millis: mean((each) => each.p95Millis),
+    maxMillis: Math.max(...all.map((each) => each.maxMillis))
+  }
+}
+
+/**
+ * Runs with seeds that follow one another, as one result: counts are added, the interval is drawn from the days of all of them. Quantiles are the means
+ * of the runs' own; samples, spans and the hash of the log are the first run's.
+ */
+export const together = (results: readonly [Result, ...Array<Result>]): Result => {
+  const [first] = results
+  if (results.length === 1) return first
+  const sum = (value: (result: Result) => number): number => sumOf(results, value)
+  const clusters = results.flatMap((result) => result.clusters)
+  const possible = sum((result) => result.possible)
+  const failures: Record<string, number> = {}
+  for (const result of results) for (const [why, count] of Object.entries(result.failures)) failures[why] = (failures[why] ?? 0) + count
+  return {
+    ...first,
+    seeds: results.length,
+    complete: results.every((result) => result.complete),
+    simulatedDays: sum((result) => result.simulatedDays),
+    accepted: sum((result) => result.accepted),
+    succeeded: sum((result) => result.succeeded),
+    deadLettered: sum((result) => result.deadLettered),
+    cancelled: sum((result) => result.cancelled),
+    unfinished: sum((result) => result.unfinished),
+    lost: sum((result) => result.lost),
+    duplicated: sum((result) => result.duplicated),
+    wrongEnds: sum((result) => result.wrongEnds),
+    falseClaims: sum((result) => result.falseClaims),
+    poison: sum((result) => result.poison),
+    poisonEscaped: sum((result) => result.poisonEscaped),
+    possible,
+    inTime: sum((result) => result.inTime),
+    availability: Statistics.share(clusters),
+    availabilityLower95: Statistics.lower95(clusters, Random.make(first.seed, "bootstrap")),
+    unattendedAvailability: possible === 0 ? 1 : sum((result) => result.unattendedAvailability * result.possible) / possible,
+    runtimeAvailability: sum((result) => result.runtimeAvailability * result.simulatedDays) / sum((result) => result.simulatedDays),
+    crashes: sum((result) => result.crashes),
+    operations: sum((result) => result.operations),
+    extraAttempts: sum((result) => result.extraAttempts),
+    helped: sum((result) => result.helped),
+    timeToDetect: mostOf(results, (result) => result.timeToDetect),
+    timeToRecover: mostOf(results, (result) => result.timeToRecover),
+    queueAge: mostOf(results, (result) => result.queueAge),
+    parked: mostOf(results, (result) => result.parked),
+    failures,
+    violations: results.flatMap((result) => result.violations),
+    events: sum((result) => result.events),
+    clusters
+  }
+}
+
+/** Was every promise kept? */
+export const isSound = (result: Result): boolean =>
+  result.violations.length === 0 && result.lost + result.duplicated + result.wrongEnds + result.poisonEscaped === 0
+
+/** As a document for programs: without what is only there to be drawn. */
+export const forPrograms = ({ clusters: _, samples: __, spans: ___, ...rest }: Result): Omit<Result, "clusters" | "samples" | "spans"> => rest

@@ -29,7 +29,7 @@ export interface Options {
   readonly workload?: typeof Workload.Encoded
   /** What goes wrong, as in a profile. */
   readonly faults?: typeof FaultModel.Encoded
-  /** The runtime's configuration, as in a task file. Default: its defaults. */
+  /** The runtime's configuration, as in a task file. Default: the profile's, which is the runtime's own. */
   readonly config?: RuntimeConfig.Input
   /** Calendar days. More than 0, default 7. */
   readonly days?: number
@@ -69,7 +69,7 @@ const decodeFaults = Schema.decodeUnknownEffect(FaultModel, { onExcessProperty: 
 const prepare = Effect.fnUntraced(function* (options: Options) {
   const profile = typeof options.profile === "object" ? options.profile : Profile.builtIn(options.profile ?? "typical")
   const setting = ablated(options.without ?? [], {
-    config: yield* RuntimeConfig.decode(options.config ?? {}),
+    config: options.config === undefined ? profile.config : yield* RuntimeConfig.decode(options.config),
     workload: options.workload === undefined ? profile.workload : yield* decodeWorkload(options.workload),
     faults: options.faults === undefined ? profile.faults : yield* decodeFaults(options.faults),
     runtime: options.runtime ?? AgentRuntime.layer
@@ -91,7 +91,9 @@ const prepare = Effect.fnUntraced(function* (options: Options) {
       onEvent: options.onEvent,
       onFinished
     })
-  const result = (world: World.World): Result => resultOf(world, { seed, days, agents, without: options.without ?? [] })
+  let stopped = false
+  const result = (world: World.World): Result =>
+    resultOf(world, { seed, days, agents, without: options.without ?? [], complete: !stopped })
   const report = (world: World.World): boolean => {
     const { calendar, ledger, unix } = world.scene
     options.onProgress?.({
@@ -100,7 +102,9 @@ const prepare = Effect.fnUntraced(function* (options: Options) {
       accepted: ledger.counts.accepted,
       succeeded: ledger.counts.succeeded
     })
-    return options.stop?.() === true
+    if (world.finished() || options.stop?.() !== true) return false
+    stopped = true
+    return true
   }
   return { make, result, report }
 })

@@ -37,6 +37,9 @@ export interface Watcher {
   readonly spans: () => ReadonlyArray<Span>
 }
 
+/** A task that has waited less is not looked at. Milliseconds. */
+const patience = 300_000
+
 /** More than these are not drawn. */
 const keptSpans = 4_000
 
@@ -79,7 +82,15 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
     return pinned === undefined ? idle.size > 0 : idle.has(agentId(pinned))
   }
 
-  const look = (host: Host, status: ReliabilityStatus) => {
+  /** To ask for every task is dear, and most of the time all of them move. */
+  const anyWaitsLong = (): boolean => {
+    const before = scene.timeline.now() - patience
+    for (const entry of scene.ledger.open())
+      if (entry.state === "open" && entry.attempt === undefined && Math.max(entry.acceptedAt, entry.movedAt) < before) return true
+    return false
+  }
+
+  const look = (host: Host, status: ReliabilityStatus): Effect.Effect<void> => {
     const runtime = host.runtime!
     return Effect.gen(function* () {
       const idle = new Set((yield* runtime.agents).filter((agent) => agent.state === "idle").map((agent) => agent.id))
@@ -130,11 +141,9 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
         Effect.flatMap(runtime.getReliabilityStatus, (status) => {
           const { blocked, parked, queued, running } = status.tasks
           keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
-          if (queued + parked === 0) {
-            suspects.clear()
-            return Effect.void
-          }
-          return look(host, status)
+          if (queued + parked > 0 && anyWaitsLong()) return look(host, status)
+          suspects.clear()
+          return Effect.void
         })
       )
     },

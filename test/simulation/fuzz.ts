@@ -1,0 +1,130 @@
+/** Random worlds for the runtime: how they are made, judged, and made smaller when one breaks a promise. */
+import { Duration, Effect } from "effect"
+import * as Profile from "../../src/simulation/Profile.ts"
+import { profiles } from "../../src/simulation/profiles.ts"
+import * as Random from "../../src/simulation/SeededRandom.ts"
+import * as Simulation from "../../src/simulation/Simulation.ts"
+
+type Json = Record<string, any>
+
+/** One world. The profile is as a file has it. */
+export interface Case {
+  readonly seed: number
+  readonly days: number
+  readonly agents: number
+  readonly profile: Json
+}
+
+/** What replaces a part of the world: a runtime that is broken on purpose. */
+export type Mutation = Pick<Simulation.Options, "runtime" | "disk">
+
+const faultGroups = {
+  agent: ["startFails", "crashEvery", "hangEvery", "slow", "corrupt", "falseSuccess"],
+  provider: ["transientEvery", "outage", "overload", "usageLimit", "authLoss"],
+  machine: ["kill", "suspend", "clockStep", "stall", "diskFull"]
+} as const
+
+const scaled = (text: string, factor: number): string =>
+  `${Math.max(1, Math.round(Duration.toMillis(Duration.fromInputUnsafe(text as Duration.Input)) * factor))} millis`
+
+/** A world that this number decides: a built-in profile with other rates, a light workload, a configuration with other limits. */
+export const generate = (number: number, days: number): Case => {
+  const random = Random.make(number, "fuzz")
+  const names = Object.keys(profiles) as Array<keyof typeof profiles>
+  const base = structuredClone(profiles[names[random.pick(names.map(() => 1))]!]) as Json
+  for (const [part, groups] of Object.entries(faultGroups)) {
+    for (const group of groups) {
+      const fault = base["faults"][part][group]
+      if (typeof fault === "string") base["faults"][part][group] = scaled(fault, 4 ** random.between(-1, 1))
+      else if (fault?.every !== undefined) fault.every = scaled(fault.every, 4 ** random.between(-1, 1))
+    }
+  }
+  base["workload"].tasksPerAgentHour = random.between(1, 5)
+  base["workload"].accounts = 1 + Math.floor(random.between(0, 3))
+  base["workload"].dependent = random.between(0, 0.2)
+  base["workload"].cancelled = random.between(0, 0.05)
+  base["workload"].pinned = random.between(0, 0.5)
+  base["workload"].burst = { every: "12 hours", tasks: Math.ceil(random.between(1, 20)) }
+  base["config"] = {
+    retry: { maxAttempts: 1 + Math.floor(random.between(0, 6)), strategy: ["exponential", "decorrelated", "fixed"][random.pick([1, 1, 1])] },
+    circuitBreaker: { consecutiveFailures: 1 + Math.floor(random.between(0, 8)), probes: 1 + Math.floor(random.between(0, 3)) },
+    bulkhead: {
+      global: { permits: 1 + Math.floor(random.between(0, 8)) },
+      perAccount: { permits: 1 + Math.floor(random.between(0, 4)) }
+    },
+    rateLimit: { perAccount: ["api", "user", "expensive", "none"][random.pick([1, 1, 1, 1])] },
+    timeLimit: { stall: `${Math.ceil(random.between(1, 10))} minutes` },
+    deadLetter: { redriveAfter: `${Math.ceil(random.between(1, 30))} minutes` }
+  }
+  return { seed: number, days, agents: 1 + Math.floor(random.between(0, 6)), profile: base }
+}
+
+/** Every promise that was broken in this world; none: it is sound. */
+export const broken = (world: Case, mutation: Mutation = {}): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    const profile = yield* Effect.fromResult(Profile.decode(JSON.stringify(world.profile), `fuzz-${world.seed}.yaml`))
+    const result = yield* Simulation.run({ profile, seed: world.seed, days: world.days, agents: world.agents, ...mutation })
+    const found = result.violations.map((violation) => `${violation.rule}: ${violation.detail}`)
+    for (const key of ["lost", "duplicated", "wrongEnds", "poisonEscaped"] as const) if (result[key] > 0) found.push(`${key}: ${result[key]}`)
+    return found
+  }).pipe(
+    Effect.catchDefect((defect) => Effect.succeed([`defect: ${String(defect)}`])),
+    Effect.orDie
+  )
+
+/** Worlds that are a little smaller than this one. */
+function* smaller(world: Case): Generator<Case> {
+  if (world.days > 0.25) yield { ...world, days: world.days / 2 }
+  if (world.agents > 1) yield { ...world, agents: Math.floor(world.agents / 2) }
+  for (const [part, groups] of Object.entries(faultGroups)) {
+    for (const group of groups) {
+      if (world.profile["faults"][part][group] === undefined) continue
+      const profile = structuredClone(world.profile)
+      delete profile["faults"][part][group]
+      yield { ...world, profile }
+    }
+  }
+  for (const section of Object.keys(world.profile["config"] ?? {})) {
+    const profile = structuredClone(world.profile)
+    delete profile["config"][section]
+    yield { ...world, profile }
+  }
+  for (const key of ["burst", "dependent", "cancelled", "pinned", "poison"]) {
+    if (world.profile["workload"][key] === undefined) continue
+    const profile = structuredClone(world.profile)
+    delete profile["workload"][key]
+    yield { ...world, profile }
+  }
+}
+
+/** The smallest world that can be reached by taking away and still breaks a promise. */
+export const shrink = (world: Case, mutation: Mutation = {}): Effect.Effect<Case> =>
+  Effect.gen(function* () {
+    let best = world
+    for (let found = true; found; ) {
+      found = false
+      for (const candidate of smaller(best)) {
+        if ((yield* broken(candidate, mutation)).length === 0) continue
+        best = candidate
+        found = true
+        break
+      }
+    }
+    return best
+  })
+
+/** The first of these worlds that breaks a promise. */
+export const firstBroken = (numbers: Iterable<number>, days: number, mutation: Mutation = {}) =>
+  Effect.gen(function* () {
+    for (const number of numbers) {
+      const world = generate(number, days)
+      const found = yield* broken(world, mutation)
+      if (found.length > 0) return { world, found }
+    }
+    return undefined
+  })
+
+/** The command that shows it again; the profile must have been written to the file. */
+export const commandLine = (world: Case, file: string): string =>
+  `npm run -s nofx -- simulate --seed ${world.seed} --days ${world.days} --agents ${world.agents} --profile ${file}`
+
