@@ -85,8 +85,18 @@ export const subcommands: ReadonlyArray<Subcommand> = [
     load: () => import("./worktreesCommand.ts").then((module) => module.worktreesCommand)
   },
   {
+    name: "doctor",
+    description: "Look at what NofX needs on this machine, and say what is to be done",
+    load: () => import("./doctorCommand.ts").then((module) => module.doctorCommand)
+  },
+  {
     name: "health",
     description: "Show health, as far as it is written down",
     load: () => import("./healthCommand.ts").then((module) => module.healthCommand)
+  },
+  {
+    name: "simulate",
+    description: "Run months of operation in a simulated world, and measure them",
+    load: () => import("./simulateCommand.ts").then((module) => module.simulateCommand)
   }
 ]

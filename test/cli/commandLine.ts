@@ -13,23 +13,31 @@ export interface Printed {
   readonly err: string
 }
 
-/** `env` is all there is of the environment. */
+/** `env` is all there is of the environment; `machine` is what else is known of where it runs. What it writes piece by piece counts as printed. */
 export const nofx = (
   args: ReadonlyArray<string>,
-  options: { readonly env?: Record<string, string>; readonly subcommands?: ReadonlyArray<Subcommand> } = {}
-) =>
-  Effect.gen(function* () {
+  options: {
+    readonly env?: Record<string, string>
+    readonly machine?: Partial<Machine>
+    readonly subcommands?: ReadonlyArray<Subcommand>
+  } = {}
+) => {
+  const written: Array<string> = []
+  const machine = {
+    ...Machine.defaultValue(),
+    write: (text: string) => void written.push(text),
+    ...options.machine,
+    env: options.env ?? {}
+  }
+  return Effect.gen(function* () {
     const exit = yield* Effect.exit(run(args, options.subcommands))
     const out = yield* TestConsole.logLines
     const err = yield* TestConsole.errorLines
     const words = lastWords(exit, false)
     return {
       code: exitCodeOf(exit),
-      out: out.join("\n"),
+      out: [...(written.length === 0 ? [] : [written.join("")]), ...out].join("\n"),
       err: [...err, ...(words === undefined ? [] : [words])].join("\n")
     } satisfies Printed
-  }).pipe(
-    Effect.provide([NodeServices.layer, Layer.succeed(Machine)({ ...Machine.defaultValue(), env: options.env ?? {} }), TestConsole.layer], {
-      local: true
-    })
-  )
+  }).pipe(Effect.provide([NodeServices.layer, Layer.succeed(Machine)(machine), TestConsole.layer], { local: true }))
+}
