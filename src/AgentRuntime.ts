@@ -6,7 +6,7 @@
  * task table only. Whatever is acknowledged is written first.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -143,18 +143,28 @@ export class AgentRuntime extends Context.Service<
 /** The runtime over patterns, store and drivers that are provided. */
 export const make = Wiring.make
 
+/** What several machines may share: counted in this process, or in the configured Redis, whose client is loaded only then. */
+const shareable = (config: RuntimeConfig) => {
+  const { cooldown, redis, retry } = config
+  if (redis === undefined) return Layer.mergeAll(CooldownGate.layer(cooldown), RateLimiter.layer, Retry.layer(retry))
+  return Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./reliability/RedisPatterns.ts")),
+      (patterns) => patterns.layer({ cooldown, redis, retry })
+    )
+  )
+}
+
 /** The runtime with its patterns as configured; store, drivers, reaper and task check are the caller's. */
 export const layer = (config: RuntimeConfig) =>
   Layer.effect(AgentRuntime, make(config)).pipe(
     Layer.provide([
       CircuitBreaker.layer(config.circuitBreaker),
-      CooldownGate.layer(config.cooldown),
-      RateLimiter.layer,
       Bulkhead.layer(config.bulkhead),
-      Retry.layer(config.retry),
-      Health.layer(config.health),
       Shutdown.layer(config.shutdown),
       TimeLimit.layer,
       TimerWheel.layer
-    ])
+    ]),
+    Layer.provide(shareable(config)),
+    Layer.provide(Health.layer(config.health))
   )

@@ -11,6 +11,7 @@ import * as CircuitBreaker from "./reliability/CircuitBreaker.ts"
 import * as CooldownGate from "./reliability/CooldownGate.ts"
 import * as DeadLetterQueue from "./reliability/DeadLetterQueue.ts"
 import * as Health from "./reliability/Health.ts"
+import * as RedisOptions from "./reliability/RedisOptions.ts"
 import * as RateLimiter from "./reliability/RateLimiter.ts"
 import * as Retry from "./reliability/Retry.ts"
 import * as Shutdown from "./reliability/Shutdown.ts"
@@ -102,7 +103,9 @@ export const RuntimeConfig = Schema.Struct({
   store: section({
     /** Ended tasks and events older than this are dropped. Default 30 days. */
     keep: duration("30 days")
-  })
+  }),
+  /** Limits, gates and retry budgets that several machines share. Default: none, everything is counted in this process. */
+  redis: Schema.optionalKey(RedisOptions.Options)
 }).annotate({ identifier: "RuntimeConfig" })
 export type RuntimeConfig = typeof RuntimeConfig.Type
 /** As written in a task file or a program: every part optional, durations as text. */

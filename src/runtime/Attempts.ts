@@ -208,6 +208,13 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       attempt: last.attempt,
       attemptId: last.id
     }
+    // Nothing is written yet: a refusal makes the attempt one that never was.
+    const refusal = running.admission.reserve === undefined ? undefined : yield* running.admission.reserve
+    if (refusal !== undefined && stopped() === undefined) {
+      running.admission.withdraw()
+      table.put(TaskLife.queued({ ...read(key), attempts: read(key).attempts.slice(0, -1) }))
+      return
+    }
     yield* journal.commit([{ _tag: "PutTask", task: admitted }, append(core, { _tag: "AttemptAdmitted", ...ids })])
     if (admitted.spec.changes === "required") {
       const baseline = yield* core.taskCheck.baseline(admitted.spec, agent.spec)

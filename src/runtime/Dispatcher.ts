@@ -213,27 +213,42 @@ export const make = (core: Core, options: Options): Dispatcher => {
     }
   }
 
+  /** Through the stages that answer at once. */
+  const passed = (request: Request): Effect.Effect<Admission> =>
+    Effect.callback<Admission>((resume) => {
+      const answer = admit(request)
+      if (answer._tag === "Admission") return resume(Effect.succeed(answer))
+      let given: Admission | undefined
+      const operation: Operation = {
+        request,
+        resume: (admission) => {
+          given = admission
+          resume(Effect.succeed(admission))
+        }
+      }
+      operations.add(operation)
+      if (answer.notBefore !== undefined && answer.notBefore < wakeAt) arm(answer.notBefore)
+      return Effect.sync(() => {
+        operations.delete(operation)
+        given?.withdraw()
+      })
+    })
+
+  /** And through limits that are counted elsewhere. */
+  const admitted = (request: Request): Effect.Effect<Admission> =>
+    Effect.flatMap(passed(request), (admission) => {
+      if (admission.reserve === undefined) return Effect.succeed(admission)
+      const reserved = Effect.onInterrupt(admission.reserve, () => Effect.sync(admission.withdraw))
+      return Effect.flatMap(reserved, (refusal) => {
+        if (refusal === undefined) return Effect.succeed(admission)
+        admission.withdraw()
+        return admitted(request)
+      })
+    })
+
   return {
     pump,
-    admitted: (request) =>
-      Effect.callback<Admission>((resume) => {
-        const answer = admit(request)
-        if (answer._tag === "Admission") return resume(Effect.succeed(answer))
-        let given: Admission | undefined
-        const operation: Operation = {
-          request,
-          resume: (admission) => {
-            given = admission
-            resume(Effect.succeed(admission))
-          }
-        }
-        operations.add(operation)
-        if (answer.notBefore !== undefined && answer.notBefore < wakeAt) arm(answer.notBefore)
-        return Effect.sync(() => {
-          operations.delete(operation)
-          given?.withdraw()
-        })
-      }),
+    admitted,
     waiting: (task) => {
       if (task.waiting !== undefined) return task.waiting
       if (task.state !== "queued") return undefined

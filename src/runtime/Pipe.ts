@@ -4,6 +4,7 @@
  * The order is DESIGN's and stands in `admit`, once: cooldown gate, rate limiter, bulkhead, circuit breaker; all taken or none, in one
  * synchronous step. The stages around it (deadline, retry, attempt limit, driver, verify) belong to whoever runs the operation.
  */
+import * as Effect from "effect/Effect"
 import { consequences, type Fault, hintMillis } from "../agent/Fault.ts"
 import type * as Bulkhead from "../reliability/Bulkhead.ts"
 import type * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
@@ -40,6 +41,11 @@ export interface Admission {
   readonly _tag: "Admission"
   /** A breaker lets it through to see whether things are well again. */
   readonly probe: boolean
+  /**
+   * The stage that cannot answer at once: limits counted elsewhere, asked last. Undefined where there are none. Nothing may be delivered before it answered; after a refusal the
+   * admission is to be withdrawn.
+   */
+  readonly reserve: Effect.Effect<Refusal | undefined> | undefined
   /** The agent does something: enough for a probe. */
   readonly progress: () => void
   /** Gives everything back and counts the outcome. First call wins. */
@@ -64,6 +70,8 @@ export interface Patterns {
 export interface Options {
   readonly limits: (request: Request) => Limits
   readonly wallNow: () => number
+  /** Runs what gives quota back that is counted elsewhere. */
+  readonly fork?: (effect: Effect.Effect<void>) => void
   /** Called for every decision of a stage while somebody traces. */
   readonly trace:
     | ((operation: Operation, stage: StageName, decision: "passed" | "refused" | "bypassed", subject: string, detail?: string) => void)
@@ -79,6 +87,8 @@ export interface Pipe {
 export const agentKey = (agentId: string): string => `agent:${agentId}`
 export const accountKey = (account: string): string => `account:${account}`
 
+const nameOf = (limit: { readonly name: string }, key: string): string => JSON.stringify([limit.name, key])
+
 const refusal = (stage: StageName, error: { readonly message: string; readonly notBefore?: number | undefined }): Refusal => ({
   _tag: "Refusal",
   stage,
@@ -91,6 +101,8 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
   /** Per breaker: subjects that have failed since it last saw a success. */
   const blamed = new Map<string, Set<string>>()
   breaker.onChange((change) => void blamed.delete(change.key))
+  /** Per limit and key that is counted elsewhere: until when it need not be asked again, monotonic milliseconds. */
+  const refused = new Map<string, Refusal & { readonly notBefore: number }>()
 
   const blame = (permit: CircuitBreaker.Permit, subject: string): CircuitBreaker.Outcome => {
     if (permit.probe) return "failure"
@@ -113,13 +125,18 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
     trace?.(request.operation, "cooldown", "passed", request.subject)
 
     const limits = options.limits(request)
+    const { local } = limiter
     const taken: Array<RateLimiter.Permit> = []
+    const elsewhere: Array<{ readonly limit: RateLimiter.Limit; readonly key: string }> = []
     const refund = (): void => {
-      for (const permit of taken) limiter.local!.refund(permit)
+      for (const permit of taken.splice(0)) {
+        if (local !== undefined) local.refund(permit)
+        else options.fork?.(limiter.refund(permit))
+      }
     }
     // Those who wait for a change are not told of what a refusal took and gave back: they would be refused alike, and tell each other, for ever.
     const undo = (): void => {
-      for (const permit of taken) limiter.local!.undo(permit)
+      for (const permit of taken) local?.undo(permit)
       gate.undo(gatePermit)
     }
     for (const [limit, key] of [
@@ -127,14 +144,25 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
       [limits.account, request.account]
     ] as const) {
       if (limit === undefined) continue
-      const permit = limiter.local!.tryAcquire(limit, key, 1, now)
+      if (local === undefined) {
+        const before = refused.get(nameOf(limit, key))
+        if (before !== undefined && before.notBefore > now) {
+          undo()
+          trace?.(request.operation, "rateLimit", "refused", request.subject, before.detail)
+          return before
+        }
+        refused.delete(nameOf(limit, key))
+        elsewhere.push({ limit, key })
+        continue
+      }
+      const permit = local.tryAcquire(limit, key, 1, now)
       if (permit._tag === "RateLimitExceeded") {
         undo()
         return refuse("rateLimit", permit)
       }
       taken.push(permit)
     }
-    trace?.(request.operation, "rateLimit", "passed", request.subject)
+    if (elsewhere.length === 0) trace?.(request.operation, "rateLimit", "passed", request.subject)
 
     const place = bulkhead.tryAcquire(request.account)
     if (place._tag === "BulkheadFull") {
@@ -160,9 +188,24 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
       bulkhead.release(place)
       return true
     }
+    const reserve = Effect.match(limiter.acquireAll(elsewhere), {
+      onSuccess: (permits): undefined => {
+        taken.push(...permits)
+        // It ended meanwhile.
+        if (settled) refund()
+        trace?.(request.operation, "rateLimit", "passed", request.subject)
+      },
+      onFailure: (error) => {
+        const answer = refuse("rateLimit", error)
+        if (answer.notBefore !== undefined)
+          refused.set(nameOf({ name: error.limit }, error.key), { ...answer, notBefore: answer.notBefore })
+        return answer
+      }
+    })
     return {
       _tag: "Admission",
       probe: agent.probe || account.probe,
+      reserve: elsewhere.length === 0 ? undefined : reserve,
       progress: () => {
         if (agent.probe) breaker.record(agent, "success")
         if (account.probe) breaker.record(account, "success")

@@ -116,7 +116,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
         account: RuntimeConfig.limitOf(accounts[request.account] ?? perAccount ?? (speaksAcp ? "user" : undefined))
       }
     }
-    const pipe = Pipe.make(patterns, { limits: limitsOf, wallNow, trace })
+    const pipe = Pipe.make(patterns, { limits: limitsOf, wallNow, trace, fork: forkFiber })
     const table = TaskTable.make({
       ageingMillis: Duration.toMillis(config.queue.ageing),
       arm,
@@ -151,7 +151,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       taskCheck: yield* TaskCheck,
       timeLimits: yield* TimeLimit,
       admit: (request) => {
-        accounts.look()
+        //accounts.look()
         return pipe.admit(request, now())
       },
       forget: pipe.forget,
