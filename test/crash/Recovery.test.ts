@@ -155,9 +155,16 @@ describe("recovery", () => {
       yield* first.submit({ id: "later", agent: "a" })
       yield* kill(disk)
       wall.jump(5 * hour)
-      // Killed while it starts, and started again: what it was away is counted once.
-      yield* begin(options)
-      yield* kill(disk)
+      // Killed right after the first thing that it writes, and started again: what it was away is counted once.
+      const dying = {
+        open: () => {
+          const store = disk.open()
+          disk.crashAfter(1, true)
+          return store
+        }
+      }
+      yield* Effect.forkDetach(begin({ ...options, disk: dying }), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
       const second = yield* begin(options)
       wall.jump(10 * minute)
       yield* TestClock.adjust("7 minutes")
@@ -214,12 +221,57 @@ describe("recovery", () => {
       yield* runtime.spawn({ id: "a", driver: "fake" })
       const waiting = yield* Effect.forkChild(runtime.execute("a", { id: "t" }))
       yield* TestClock.adjust("500 millis")
-      yield* kill(disk)
+      // What the agent claims is written, what follows from it is not.
+      disk.crashAfter(2, false)
       yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* view(runtime, "t")).state, "succeeded")
       assert.isUndefined(waiting.pollUnsafe())
       const asked = yield* Effect.forkChild(runtime.await("t"))
       yield* TestClock.adjust("1 minute")
       assert.isUndefined(asked.pollUnsafe())
+    })
+  )
+})
+
+describe("what waits", () => {
+  it.effect("C38 starts no more once the shutdown has begun, though its time comes", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      let calls = 0
+      const counted: Scripted.Script = (attempt, agent) => {
+        calls++
+        return succeedAfter("1 second")(attempt, agent)
+      }
+      const runtime = yield* begin({
+        disk,
+        drivers: { fake: driver(counted), slow: driver(succeedAfter("8 seconds")) },
+        config: { rateLimit: { accounts: { acc: { name: "n", algorithm: "sliding-window", limit: 1, window: "5 seconds" } } } }
+      })
+      yield* runtime.spawn({ id: "a", driver: "fake", account: "acc" })
+      yield* runtime.spawn({ id: "b", driver: "slow", account: "other" })
+      yield* runtime.submit({ id: "slow", agent: "b" })
+      for (const id of ["t1", "t2"]) yield* runtime.submit({ id, agent: "a" })
+      yield* TestClock.adjust("2 seconds")
+      const report = yield* Effect.forkChild(runtime.shutdown)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual((yield* Fiber.join(report)).abandoned, [])
+      assert.strictEqual(calls, 1)
+    })
+  )
+
+  it.effect("a task that is given back after its deadline does not wait for ever", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const stubborn = afterStart(Effect.as(Effect.uninterruptible(Effect.sleep("20 seconds")), claim()))
+      const script: Scripted.Script = (attempt, agent) =>
+        Effect.andThen(stubborn(attempt, agent), Effect.fail(failure({ _tag: "Transient", detail: "reset" })))
+      const runtime = yield* begin({ disk, drivers: { fake: driver(script) } })
+      yield* runtime.spawn({ id: "a", driver: "fake" })
+      yield* runtime.submit({ id: "t", agent: "a", effect: "idempotent", deadline: "10 seconds" })
+      yield* TestClock.adjust("9 seconds")
+      yield* Effect.forkChild(runtime.remove("a"))
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude(yield* view(runtime, "t"), { state: "dead-lettered" })
     })
   )
 })
