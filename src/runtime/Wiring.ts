@@ -151,7 +151,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       taskCheck: yield* TaskCheck,
       timeLimits: yield* TimeLimit,
       admit: (request) => {
-        //accounts.look()
+        accounts.look()
         return pipe.admit(request, now())
       },
       forget: pipe.forget,
