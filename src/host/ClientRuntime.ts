@@ -1,7 +1,7 @@
 /** Each operation of `AgentRuntime` as a request. */
 import * as Effect from "effect/Effect"
 import type { RpcClientError } from "effect/rpc/RpcClientError"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { AgentRuntime } from "../AgentRuntime.ts"
 import type { ClientUpdates } from "./ClientUpdates.ts"
 import type { Client } from "./Connection.ts"

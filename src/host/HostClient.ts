@@ -13,13 +13,12 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import type { RpcClientError } from "effect/rpc/RpcClientError"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { AgentRuntime } from "../AgentRuntime.ts"
+import type { AgentRuntime } from "../AgentRuntime.ts"
 import * as Monotonic from "../Monotonic.ts"
 import { version } from "../version.ts"
 import * as ClientRuntime from "./ClientRuntime.ts"
@@ -207,9 +206,3 @@ export const make = (
     }
     return { runtime, client }
   })
-
-/** The runtime of the host and what there is to know of it. */
-export const layer = (options: Options): Layer.Layer<AgentRuntime | HostClient, ConnectError> =>
-  Layer.effectContext(
-    Effect.map(make(options), ({ client, runtime }) => Context.make(AgentRuntime, runtime).pipe(Context.add(HostClient, client)))
-  )

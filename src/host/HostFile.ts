@@ -135,7 +135,7 @@ export const sweep = (socket: string): Effect.Effect<void> =>
   })
 
 /** Does somebody listen there? */
-const answers = (socket: string): Effect.Effect<boolean> =>
+export const answers = (socket: string): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
     const connection = net.createConnection(socket)
     const end = (answer: boolean) => () => {
