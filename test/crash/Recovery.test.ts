@@ -214,6 +214,28 @@ describe("recovery", () => {
     })
   )
 
+  it.effect("C61 what ended long ago is dropped, and what has not ended never", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const wall = yield* makeWall
+      const options = { disk, wall, drivers: { fake: driver(succeedAfter("1 second")) }, config: { store: { keep: "30 days" } } }
+      const first = yield* begin(options)
+      yield* first.spawn({ id: "a", driver: "fake" })
+      yield* first.submit({ id: "done", agent: "a" })
+      yield* first.submit({ id: "open", agent: "nobody" })
+      yield* TestClock.adjust("5 seconds")
+      yield* kill(disk)
+      wall.jump(31 * 24 * hour)
+      yield* begin(options)
+      yield* TestClock.adjust("1 second")
+      const left = yield* disk.open().tasks({})
+      assert.deepStrictEqual(
+        left.map((task) => task.key),
+        ["open"]
+      )
+    })
+  )
+
   it.effect("C56 nobody is told of an end before it is durable", () =>
     Effect.gen(function* () {
       const disk = MemoryStore.makeDisk()
