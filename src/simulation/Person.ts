@@ -28,8 +28,10 @@ export const make = (scene: Scene): Person => {
   let looking = false
 
   const decide = (runtime: AgentRuntime["Service"], letter: DeadLetter): Effect.Effect<unknown> => {
-    const entry = letter.kind === "spawn" || letter.kind === "restart" ? undefined : ledger.get(letter.subject)
-    if (entry === undefined) return runtime.retryDLQMessage(letter.id)
+    if (letter.kind === "spawn" || letter.kind === "restart") return runtime.retryDLQMessage(letter.id)
+    const entry = ledger.get(letter.subject)
+    // Somebody cancelled it meanwhile.
+    if (entry === undefined || entry.excluded) return runtime.discardDLQMessage(letter.id)
     const { poison } = entry.plan
     const hopeless = poison === "never-passes" ? letter.failures > 1 : poison !== undefined
     if (!hopeless && letter.failures <= patience) {

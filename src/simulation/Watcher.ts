@@ -82,6 +82,12 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
     return pinned === undefined ? idle.size > 0 : idle.has(agentId(pinned))
   }
 
+  /** A permit belongs to a task that runs, or to an agent that is started or looked at. */
+  const checkPermits = ({ agents, bulkhead, tasks }: ReliabilityStatus): void => {
+    const owners = tasks.running + (agents["starting"] ?? 0) + (agents["waiting"] ?? 0) + (agents["stalled"] ?? 0)
+    if (bulkhead.running > owners) scene.ledger.violate("left-over", `${bulkhead.running} permits are held, and ${owners} could hold one`)
+  }
+
   /** To ask for every task is dear, and most of the time all of them move. */
   const anyWaitsLong = (): boolean => {
     const before = scene.timeline.now() - patience
@@ -140,6 +146,7 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
       host.incarnation.run(
         Effect.flatMap(runtime.getReliabilityStatus, (status) => {
           const { blocked, parked, queued, running } = status.tasks
+          checkPermits(status)
           keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
           if (queued + parked > 0 && anyWaitsLong()) return look(host, status)
           suspects.clear()
@@ -154,7 +161,7 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
         Effect.map(host.runtime.getReliabilityStatus, (status) => {
           const { ledger } = scene
           if (status.tasks.running > 0) ledger.violate("left-over", `${status.tasks.running} tasks run although none is there`)
-          if (status.bulkhead.running > 0) ledger.violate("left-over", `${status.bulkhead.running} permits are held, and nothing runs`)
+          checkPermits(status)
           const working = status.agents["working"] ?? 0
           if (working > 0) ledger.violate("left-over", `${working} agents work, and there is no work`)
           if (agents().living() > scene.agents) ledger.violate("orphan", `${agents().living()} processes live for ${scene.agents} agents`)
