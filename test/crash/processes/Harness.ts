@@ -238,7 +238,7 @@ export const soak = async (
     if (sum.kills < options.kills) {
       // Half of the kills fall into the start and the recovery, half into the work.
       if (next() < 0.5) await run.said('"AgentSpawned"')
-      const timer = setTimeout(() => (killed = run.child.kill("SIGKILL")), 20 + next() * 500)
+      const timer = setTimeout(() => (killed = run.child.kill("SIGKILL")), 20 + next() ** 2 * 2_000)
       await run.ended
       clearTimeout(timer)
       if (killed) sum.kills++

@@ -167,6 +167,37 @@ describe("signals", () => {
   )
 })
 
+describe("a check", () => {
+  it.live(
+    "C51 C64 that ran when the runtime was killed is ended at the next start, and made again; the work is not",
+    () =>
+      Effect.gen(function* () {
+        const verify = ["sh", "-c", "[ -e checked ] || { touch checked; sleep 1000; }"]
+        const place = yield* Effect.map(temporaryDirectory, (directory) =>
+          Harness.layOut(directory, { tasks: [{ id: "quick-1", verify }] })
+        )
+        const run = Harness.start(place)
+        yield* Effect.promise(() => run.said('"AttemptClaimed"'))
+        yield* Effect.promise(async () => {
+          while (!fs.existsSync(path.join(place.directory, "checked"))) await new Promise((resolve) => setTimeout(resolve, 10))
+        })
+        run.child.kill("SIGKILL")
+        yield* ended(run)
+        const left = Harness.agents(place)
+        assert.isAbove(left.length, 0)
+        const next = Harness.start(place)
+        assert.strictEqual(yield* ended(next), 0, next.stderr())
+        assert.deepStrictEqual(Harness.agents(place), [])
+        const stored = yield* Effect.promise(() => Harness.read(place))
+        assert.deepStrictEqual(
+          stored?.tasks.map((task) => [task.state, task.attempts.length, task.result?.verified]),
+          [["succeeded", 1, true]]
+        )
+      }),
+    bound
+  )
+})
+
 describe("batches", () => {
   it.live(
     "C70 a finished batch begins anew; an unfinished one of a changed file is refused with exit code 2 and the choice, until --fresh",
