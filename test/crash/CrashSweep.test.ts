@@ -34,10 +34,11 @@ const begin = (disk: MemoryStore.Disk, world: World.World, crash?: { readonly af
     })
     const building = yield* Effect.forkDetach(Layer.buildWithScope(Layer.fresh(layer), scope), { startImmediately: true })
     const runtime = Effect.map(Fiber.join(building), (context) => Context.get(context, AgentRuntime))
-    return yield* Effect.forkDetach(
+    const done = yield* Effect.forkDetach(
       Effect.flatMap(runtime, (it) => user(it, world)),
       { startImmediately: true }
     )
+    return { done, runtime }
   })
 
 /** What a user does, and does again with every new process until all is done. */
@@ -66,9 +67,13 @@ const user = Effect.fnUntraced(function* (runtime: AgentRuntime["Service"], worl
 })
 
 /** Lets time pass until the user is done, or the disk has seen so many commits. */
-const until = Effect.fnUntraced(function* (fiber: Fiber.Fiber<void, unknown>, disk: MemoryStore.Disk, commits: number) {
+const until = Effect.fnUntraced(function* (
+  { done }: { readonly done: Fiber.Fiber<void, unknown> },
+  disk: MemoryStore.Disk,
+  commits: number
+) {
   for (let second = 0; second < 600; second++) {
-    const exit = fiber.pollUnsafe()
+    const exit = done.pollUnsafe()
     if (exit !== undefined) {
       assert(Exit.isSuccess(exit), String(exit))
       return true
@@ -159,6 +164,26 @@ const survives = Effect.fnUntraced(function* (n: number, applied: boolean, again
   return true
 })
 
+/** Is shut down, politely or in a hurry, after its n-th commit, and started again. Answers false when it has done by then. */
+const shutDown = Effect.fnUntraced(function* (n: number, hurried: boolean) {
+  const disk = MemoryStore.makeDisk()
+  const world = World.make()
+  const first = yield* begin(disk, world)
+  if (yield* until(first, disk, n)) return false
+  const { shutdown } = yield* first.runtime
+  const asked = yield* Effect.forkDetach(Effect.all(hurried ? [shutdown, shutdown] : [shutdown], { concurrency: "unbounded" }))
+  yield* TestClock.adjust("2 minutes")
+  const [report] = yield* Fiber.join(asked)
+  yield* Fiber.interrupt(first.done)
+  if (!hurried) assert.deepStrictEqual(report?.abandoned, [], "C41 what ran was drained")
+  assert.strictEqual(world.processes.size, 0, "C51 a shutdown leaves no process")
+  const last = yield* begin(disk, world)
+  assert.isTrue(yield* until(last, disk, Number.POSITIVE_INFINITY))
+  yield* TestClock.adjust("1 minute")
+  yield* check(disk, world, 1)
+  return true
+})
+
 describe("crashes at every write", () => {
   it.effect("the scenario comes to its end without a crash", () =>
     Effect.gen(function* () {
@@ -178,6 +203,19 @@ describe("crashes at every write", () => {
         Effect.gen(function* () {
           let n = 1
           while (yield* alone(n, survives(n, applied, undefined))) n++
+          assert.isAbove(n, 60)
+        }),
+      120_000
+    )
+  }
+
+  for (const hurried of [false, true]) {
+    it.effect(
+      `C38 C40 C41 a shutdown${hurried ? ", asked for twice," : ""} at any moment loses nothing: the next start goes on`,
+      () =>
+        Effect.gen(function* () {
+          let n = hurried ? 1 : 2
+          while (yield* alone(n, shutDown(n, hurried))) n += 2
           assert.isAbove(n, 60)
         }),
       120_000
