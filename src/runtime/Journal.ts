@@ -73,6 +73,26 @@ export const make = (options: Options): Journal => {
     }
   }
 
+  /** Commits that are being written, or whose events have not been published. */
+  let underWay = 0
+  /** Durable events of a commit whose caller went on before that of an earlier one: they wait for those. By seq. */
+  const early = new Map<number, RuntimeEvent>()
+
+  /** Publishes what was committed, in the order in which it became durable: whoever follows by `seq` takes a jump for a gap. */
+  const publishInOrder = (events: ReadonlyArray<RuntimeEvent>): void => {
+    underWay--
+    for (const event of events) early.set(event.seq ?? seq + 1, event)
+    for (let next = early.get(seq + 1); next !== undefined; next = early.get(seq + 1)) {
+      early.delete(seq + 1)
+      publish(next)
+    }
+    if (underWay > 0) return
+    // Nobody is left who could close the gap.
+    const rest = [...early].sort(([one], [other]) => one - other)
+    early.clear()
+    for (const [, event] of rest) publish(event)
+  }
+
   const fence = (cause: Fenced): Effect.Effect<never> => {
     fencedBy ??= cause
     Deferred.doneUnsafe(fenced, Effect.succeed(fencedBy))
@@ -83,10 +103,10 @@ export const make = (options: Options): Journal => {
   const write = (changes: ReadonlyArray<Change>): Effect.Effect<void, StoreUnavailable> =>
     Effect.suspend(() => {
       if (fencedBy !== undefined) return Effect.interrupt
+      underWay++
       return store.commit(changes, store.epoch).pipe(
-        Effect.map((events) => {
-          for (const event of events) publish(event)
-        }),
+        Effect.onExit((exit) => Effect.sync(() => publishInOrder(Exit.isSuccess(exit) ? exit.value : []))),
+        Effect.asVoid,
         Effect.catchTag("Fenced", fence)
       )
     })
