@@ -24,6 +24,16 @@ export default defineConfig({
       // One file at a time: each keeps the machine busy by itself.
       { extends: true, test: { name: "redis", include: others.redis, fileParallelism: false, testTimeout: 120_000 } },
       { extends: true, test: { name: "crash", include: others.crash } },
+      // Real agents take processors and memory by themselves.
+      {
+        extends: true,
+        test: { name: "agents", include: ["test/agents/*.test.ts"], fileParallelism: false, testTimeout: 300_000 }
+      },
+      // A real editor: one window server and one browser at a time.
+      {
+        extends: true,
+        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], fileParallelism: false, testTimeout: 90_000, hookTimeout: 180_000 }
+      },
       { extends: true, test: { name: "package", include: others.package, testTimeout: 300_000, hookTimeout: 300_000 } }
     ]
   }

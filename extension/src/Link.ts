@@ -1,0 +1,214 @@
+/**
+ * The window's link to the runtime of its folder: reached when somebody needs it, followed while it is there, reached again when it is lost.
+ *
+ * Events only say that something has changed; what is shown is always a whole snapshot, at most four a second, fewer when snapshots cost much.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import type { AgentRuntime } from "../../src/AgentRuntime.ts"
+import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import { Log } from "./Editor.ts"
+import { Hosts, type HostUnavailable, type Reached } from "./Hosts.ts"
+import { samePlace } from "./Place.ts"
+import { Settings } from "./Settings.ts"
+import type { View } from "./View.ts"
+
+/** There is no folder here that NofX may work in. */
+export class NotHere extends Schema.TaggedError<NotHere>()("NotHere", { place: Schema.Literals(["noFolder", "virtual", "untrusted"]) }) {
+  override get message(): string {
+    return reasons[this.place]
+  }
+}
+
+const reasons = {
+  noFolder: "Open a folder first: agents work on its files.",
+  virtual: "NofX needs a folder on this machine.",
+  untrusted: "NofX starts nothing in a folder that is not trusted."
+} as const
+
+/** Snapshots are at least this far apart, in milliseconds. */
+export const refreshMillis = 250
+/** A snapshot that takes long may take at most this share of the time. */
+const costShare = 10
+/** Without an event: so often while somebody looks, since metrics change without one; and so often while nobody does. In milliseconds. */
+const watchedMillis = 1_000
+const unwatchedMillis = 15_000
+/** Waits between attempts to reach a lost runtime again: doubling, in milliseconds. */
+const reachAgain = { first: 500, longest: 30_000 }
+
+type Runtime = AgentRuntime["Service"]
+
+export class Link extends Context.Service<
+  Link,
+  {
+    readonly view: () => View
+    /** The view as it is, and as it becomes. */
+    readonly changes: Stream.Stream<View>
+    /** Calls back with every event of the runtime; answers how to stop that. */
+    readonly onEvent: (listener: (event: RuntimeEvent) => void) => () => void
+    /** The runtime; reached, and started if need be. */
+    readonly runtime: Effect.Effect<Runtime, NotHere | HostUnavailable>
+    /** Reaches the runtime if something has worked here before; starts nothing otherwise. */
+    readonly resume: Effect.Effect<void>
+    /** Somebody looks, or looks away. */
+    readonly watch: (delta: 1 | -1) => void
+    /** Takes a snapshot soon. */
+    readonly refresh: () => void
+    /** Leaves the runtime alone. */
+    readonly leave: Effect.Effect<void>
+  }
+>()("nofx/extension/Link") {}
+
+interface Connection extends Reached {
+  readonly scope: Scope.Closeable
+}
+
+const make = Effect.gen(function* () {
+  const hosts = yield* Hosts
+  const settings = yield* Settings
+  const log = yield* Log
+  const scope = yield* Effect.scope
+  const context = yield* Effect.context<never>()
+  const one = yield* Semaphore.make(1)
+  const dirty = yield* Latch.make(false)
+  const clock = yield* Clock.Clock
+  const listeners = new Set<(event: RuntimeEvent) => void>()
+  const empty = (): View => ({ place: settings.place(), link: "idle", problem: undefined, snapshot: undefined, about: [] })
+  const ref = yield* SubscriptionRef.make(empty())
+  let connection: Connection | undefined
+  let watchers = 0
+  const set = (part: Partial<View>) => SubscriptionRef.update(ref, (view) => ({ ...view, ...part }))
+  const fork = (effect: Effect.Effect<unknown>): void => void Effect.runForkWith(context)(Effect.forkIn(effect, scope))
+
+  const leave = one.withPermit(
+    Effect.suspend(() => {
+      const left = connection
+      connection = undefined
+      return left === undefined ? Effect.void : Scope.close(left.scope, Exit.void)
+    })
+  )
+
+  const takeSnapshot = Effect.fnUntraced(function* (runtime: Runtime) {
+    const before = clock.currentTimeMillisUnsafe()
+    const snapshot = yield* runtime.snapshot
+    yield* set({ snapshot, link: "connected", problem: undefined })
+    return clock.currentTimeMillisUnsafe() - before
+  })
+
+  const follow = Effect.fnUntraced(function* (runtime: Runtime) {
+    yield* Effect.forkChild(
+      Stream.runForEach(runtime.events, (event) =>
+        Effect.sync(() => {
+          for (const listener of listeners) listener(event)
+          if (event._tag !== "Progress" && event._tag !== "Stage") dirty.openUnsafe()
+        })
+      ),
+      { startImmediately: true }
+    )
+    for (;;) {
+      dirty.closeUnsafe()
+      const cost = yield* takeSnapshot(runtime)
+      yield* Effect.sleep(Math.max(refreshMillis, cost * costShare))
+      yield* Effect.timeoutOption(dirty.await, watchers > 0 ? watchedMillis - refreshMillis : unwatchedMillis)
+    }
+  })
+
+  const reach = Effect.fnUntraced(function* () {
+    const place = settings.place()
+    if (place._tag !== "ready") return yield* new NotHere({ place: place._tag })
+    yield* set({ link: "connecting" })
+    const own = yield* Scope.fork(scope)
+    const reached = yield* Effect.exit(Scope.provide(hosts.connect(settings.wish(place.directory)), own))
+    if (Exit.isFailure(reached)) {
+      yield* Scope.close(own, reached)
+      const reason = reached.cause.reasons[0]
+      const problem = reason?._tag === "Fail" ? reason.error.message : String(reason?._tag === "Die" ? reason.defect : "interrupted")
+      log.error(problem, reason)
+      yield* set({ link: "failed", problem })
+      return yield* Effect.failCause(reached.cause)
+    }
+    connection = { ...reached.value, scope: own }
+    log.info(`connected: ${reached.value.about.map(([label, value]) => `${label} ${value}`).join(", ")}`)
+    yield* set({ about: reached.value.about })
+    yield* takeSnapshot(reached.value.runtime)
+    yield* Effect.forkIn(follow(reached.value.runtime), own)
+    // Not in the connection's own scope, which it closes.
+    yield* Effect.forkIn(Effect.flatMap(reached.value.lost, onLost(reached.value)), scope)
+    return reached.value.runtime
+  })
+
+  const runtime: Link["Service"]["runtime"] = one.withPermit(
+    Effect.suspend(() => (connection === undefined ? reach() : Effect.succeed(connection.runtime)))
+  )
+
+  const onLost =
+    (lost: Reached) =>
+    (reason: string): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        if (connection?.runtime !== lost.runtime) return
+        log.warn(`the link to the host was lost: ${reason}`)
+        yield* set({ link: "connecting", problem: reason })
+        yield* leave
+        for (let wait = reachAgain.first; ; wait = Math.min(reachAgain.longest, wait * 2)) {
+          yield* Effect.sleep(wait)
+          if (settings.place()._tag !== "ready") return
+          if (Exit.isSuccess(yield* Effect.exit(runtime))) return
+        }
+      })
+
+  const resume = Effect.gen(function* () {
+    const place = settings.place()
+    if (place._tag !== "ready" || connection !== undefined) return
+    if (yield* hosts.hasState(settings.wish(place.directory))) yield* Effect.ignore(runtime)
+  })
+
+  yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      settings.onPlace(() => {
+        if (samePlace(settings.place(), SubscriptionRef.getUnsafe(ref).place)) return
+        fork(
+          Effect.andThen(
+            Effect.andThen(
+              leave,
+              Effect.suspend(() => set(empty()))
+            ),
+            resume
+          )
+        )
+      })
+    ),
+    (stop) => Effect.sync(stop)
+  )
+  if (settings.read().connectOnStartup) yield* Effect.forkIn(resume, scope)
+
+  return Link.of({
+    view: () => SubscriptionRef.getUnsafe(ref),
+    changes: SubscriptionRef.changes(ref),
+    onEvent: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    runtime,
+    resume,
+    watch: (delta) => {
+      watchers += delta
+      if (delta === 1) dirty.openUnsafe()
+    },
+    refresh: () => void dirty.openUnsafe(),
+    leave: Effect.andThen(
+      leave,
+      Effect.suspend(() => set(empty()))
+    )
+  })
+})
+
+export const layer = Layer.effect(Link, make)

@@ -1,0 +1,116 @@
+/** The user's settings and the window's folder, read when they are needed and told when they change. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as vscode from "vscode"
+import { ask, Editor, Extension, Log, onEvent } from "./Editor.ts"
+import type { Wish } from "./Hosts.ts"
+import { type Place, placeOf } from "./Place.ts"
+import { type Read, read } from "./SettingsReader.ts"
+
+const chosenFolder = "chosenFolder"
+const toldOfPredecessor = "toldOfPredecessor"
+
+export class Settings extends Context.Service<
+  Settings,
+  {
+    readonly place: () => Place
+    readonly read: () => Read
+    /** What to ask of the host of a folder. */
+    readonly wish: (directory: string) => Wish
+    /** Works in this folder from now on, where the window has several. */
+    readonly choose: (directory: string) => Effect.Effect<void>
+    /** Says what cannot be taken, and once that settings of the predecessor are used. */
+    readonly tell: Effect.Effect<void>
+    /** Calls back when the folder or its trust has changed; answers how to stop that. */
+    readonly onPlace: (listener: () => void) => () => void
+  }
+>()("nofx/extension/Settings") {}
+
+export const layer = Layer.effect(
+  Settings,
+  Effect.gen(function* () {
+    const editor = yield* Editor
+    const { globalState, workspaceState } = yield* Extension
+    const log = yield* Log
+    const { workspace } = editor
+    const listeners = new Set<() => void>()
+    const changed = (): void => {
+      for (const listener of listeners) listener()
+    }
+
+    const place = (): Place =>
+      placeOf({
+        folders: workspace.workspaceFolders ?? [],
+        trusted: workspace.isTrusted,
+        chosen: workspaceState.get<string>(chosenFolder)
+      })
+
+    const sourceOf = (): Parameters<typeof read>[0] => {
+      const here = place()
+      const scope = here._tag === "ready" ? editor.Uri.file(here.directory) : null
+      const settings = workspace.getConfiguration("nofx", scope)
+      const given = (key: string, byFolder: boolean): unknown => {
+        const found: Partial<NonNullable<ReturnType<vscode.WorkspaceConfiguration["inspect"]>>> = settings.inspect(key) ?? {}
+        const folder = byFolder ? (found.workspaceFolderValue ?? found.workspaceValue) : undefined
+        return folder ?? found.globalValue
+      }
+      return { given: (key) => given(key, workspace.isTrusted), givenByUser: (key) => given(key, false) }
+    }
+
+    let contributed: ReadonlyArray<string> | undefined
+    const current = (): Read => {
+      contributed ??= contributedKeys(editor)
+      return read(sourceOf(), contributed)
+    }
+
+    let told = ""
+    yield* onEvent(workspace.onDidChangeWorkspaceFolders, changed)
+    yield* onEvent(workspace.onDidGrantWorkspaceTrust, changed)
+
+    return {
+      place,
+      read: current,
+      wish: (directory) => {
+        const { config, nodePath, onEditorClose, stateDirectory } = current()
+        return { directory, config, nodePath, onEditorClose, stateDirectory }
+      },
+      choose: (directory) =>
+        Effect.andThen(
+          ask(() => workspaceState.update(chosenFolder, directory)),
+          Effect.sync(changed)
+        ),
+      tell: Effect.sync(() => {
+        const { predecessor, problems } = current()
+        const text = problems.join("\n")
+        if (text !== told && problems.length > 0) {
+          for (const problem of problems) log.warn(problem)
+          void editor.window.showWarningMessage(
+            editor.l10n.t("NofX leaves out settings that it cannot take: {0}", problems.slice(0, 3).join("; "))
+          )
+        }
+        told = text
+        if (predecessor.length > 0 && globalState.get(toldOfPredecessor) !== true) {
+          void globalState.update(toldOfPredecessor, true)
+          void editor.window.showInformationMessage(
+            editor.l10n.t(
+              "NofX goes by your earlier settings {0} until you replace them. Agents ask for permissions now, whatever was set before.",
+              predecessor.join(", ")
+            )
+          )
+        }
+      }),
+      onPlace: (listener) => {
+        listeners.add(listener)
+        return () => void listeners.delete(listener)
+      }
+    }
+  })
+)
+
+/** The settings that the manifest contributes. */
+const contributedKeys = (editor: typeof vscode): ReadonlyArray<string> => {
+  const manifest: { contributes?: { configuration?: { properties?: object } } } | undefined =
+    editor.extensions.getExtension("nofx.nofx-vscode")?.packageJSON
+  return Object.keys(manifest?.contributes?.configuration?.properties ?? {})
+}
