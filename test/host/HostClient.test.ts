@@ -444,7 +444,7 @@ describe("who may ask, and once", () => {
   it.live("C69 a request that is asked again under its id is done once, and its client's going is no cancel", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
-      const { runtime } = yield* serve(directory, { drivers })
+      const { runtime } = yield* serve(directory, { drivers, config: { shutdown: { budget: "200 millis" } } })
       yield* runtime.spawn({ id: "a", driver: "slow" })
       const info = (yield* HostFile.read(directory))!
       const scope = yield* Scope.make()
@@ -499,7 +499,7 @@ describe("who may ask, and once", () => {
     Effect.gen(function* () {
       const directory = yield* temporary
       const scope = yield* Scope.make()
-      const { runtime: local } = yield* Scope.provide(serve(directory, { drivers }), scope)
+      const { runtime: local } = yield* Scope.provide(serve(directory, { drivers, config: { shutdown: { budget: "200 millis" } } }), scope)
       yield* local.spawn({ id: "a", driver: "slow" })
       const { client, runtime } = yield* connect(directory, { patience: "100 millis" })
       const waiting = yield* Effect.forkChild(Effect.exit(runtime.execute("a", { id: "t" })))
