@@ -51,6 +51,7 @@ export interface DurableOptions extends Options {
 interface RuntimePlace {
   readonly directory: string
   readonly waitsForClients: boolean
+  readonly restoresAgents: boolean
 }
 
 /** `base`: where worktrees lie. */
@@ -94,7 +95,9 @@ const runtime = (options: Options, base: string, place: RuntimePlace) =>
 
 /** Everything is gone with the process, except the outputs of agents, which lie in `directory`. */
 export const layerMemory = (options: Options & { readonly directory: string }) =>
-  runtime(options, options.directory, { directory: options.directory, waitsForClients: false }).pipe(Layer.provide(MemoryStore.layer()))
+  runtime(options, options.directory, { directory: options.directory, waitsForClients: false, restoresAgents: false }).pipe(
+    Layer.provide(MemoryStore.layer())
+  )
 
 const owner = ({ kind, stateDirectory: directory, takeOver }: DurableOptions) => {
   const owned: Ownership.Options = { directory, kind, version, processes: ProcessSystem.make() }
@@ -124,7 +127,8 @@ const accounts = (directory: string): Layer.Layer<AccountStore.AccountStore> =>
 export const layer = (options: DurableOptions) =>
   runtime(options, options.stateDirectory, {
     directory: `${options.stateDirectory}/agents`,
-    waitsForClients: options.attended ?? options.kind === "host"
+    waitsForClients: options.attended ?? options.kind === "host",
+    restoresAgents: options.kind === "host"
   }).pipe(
     Layer.provide(options.accounts === undefined ? Layer.empty : accounts(options.accounts)),
     Layer.provideMerge(SqliteStore.layer),

@@ -9,6 +9,8 @@ export interface Environment {
   readonly makeDirectory: (directory: string) => Effect.Effect<void>
   /** Do permission requests wait for a client although none is connected? A host does, a program without a terminal does not. */
   readonly waitsForClients: boolean
+  /** Does it bring back the agents of its predecessor? A host does; a run brings its own, which may bear the same names. Default: as `waitsForClients`. */
+  readonly restoresAgents?: boolean
   /** Does every stage's decision appear in the events? For tests and for looking closely; default false. */
   readonly tracesStages: boolean
   /** Secret values: they are taken out of dead letters and exports. */

@@ -245,7 +245,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const prune = Effect.suspend(() => journal.commit([{ _tag: "Prune", before: wallNow() - keep }]))
     forkFiber(Effect.forever(Effect.andThen(prune, Effect.sleep("1 day"))))
     // A host brings its agents back by itself, one after the other; whoever else builds a runtime says which agents it wants.
-    if (environment.waitsForClients) {
+    if (environment.restoresAgents ?? environment.waitsForClients) {
       forkFiber(
         Effect.forEach(loaded.agents, ({ spec }) => Effect.andThen(forkLater(supervisor.spawn(spec)), Effect.sleep(stagger)), {
           discard: true

@@ -214,6 +214,26 @@ describe("recovery", () => {
     })
   )
 
+  it.effect("C54 a run on a terminal brings its own agents, whatever an earlier one had", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const drivers = { old: driver(() => Effect.never), fake: driver(succeedAfter("1 second")) }
+      const first = yield* begin({ disk, drivers })
+      yield* first.spawn({ id: "a", driver: "old" })
+      yield* kill(disk)
+      const second = yield* begin({ disk, drivers, environment: { waitsForClients: true, restoresAgents: false } })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* second.agents, [])
+      yield* second.spawn({ id: "a", driver: "fake" })
+      const host = yield* begin({ disk, drivers, environment: { waitsForClients: true } })
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(
+        (yield* host.agents).map((agent) => agent.id),
+        ["a"]
+      )
+    })
+  )
+
   it.effect("C61 what ended long ago is dropped, and what has not ended never", () =>
     Effect.gen(function* () {
       const disk = MemoryStore.makeDisk()
