@@ -45,11 +45,16 @@ export const addCommand = Command.make(
         Option.map(input.capabilities, (text) => text.split(",").filter((each) => each !== ""))
       )
     }
-    const view = yield* operate(Option.getOrUndefined(input.stateDir), (runtime) => runtime.submit(task), { create: true })
+    const { hosted, view } = yield* operate(
+      Option.getOrUndefined(input.stateDir),
+      (runtime, hosted) => Effect.map(runtime.submit(task), (view) => ({ hosted, view })),
+      { create: true }
+    )
+    const who = hosted ? "the host that runs here starts it" : "the next nofx run here has it"
     yield* tell(
       input.json,
       { _tag: "TaskAdded", taskId: view.id, key: view.key, state: view.state },
-      `Task ${view.id} is queued; the next nofx run here has it, if one of its agents can do it`
+      `Task ${view.id} is queued; ${who}, if one of its agents can do it`
     )
   })
 ).pipe(

@@ -75,14 +75,20 @@ const change = (
     return changed
   })
 
+/** A host knows its agents by their ids. */
+const agentOf = (name: string): string => (name.startsWith(agentKey("")) ? name.slice(agentKey("").length) : name)
+
 const reset = Command.make(
   "reset",
   { agent, json, stateDir },
   Effect.fnUntraced(function* (input) {
-    const changed = yield* edit(Option.getOrUndefined(input.stateDir), (store) =>
-      change(store, input.agent, (breaker, keys) => {
-        for (const key of keys) breaker.reset(key)
-      })
+    const changed = yield* edit(
+      Option.getOrUndefined(input.stateDir),
+      (store) =>
+        change(store, input.agent, (breaker, keys) => {
+          for (const key of keys) breaker.reset(key)
+        }),
+      (runtime) => Effect.map(runtime.resetAgentCircuitBreaker(agentOf(input.agent)), ({ reset }) => reset)
     )
     const result = changed.length === 0 ? "AlreadyClosed" : "Reset"
     const text = changed.length === 0 ? `The circuits of ${input.agent} were closed already` : `Closed ${changed.join(" and ")}`
@@ -103,8 +109,11 @@ const isolate = Command.make(
     stateDir
   },
   Effect.fnUntraced(function* (input) {
-    const changed = yield* edit(Option.getOrUndefined(input.stateDir), (store) =>
-      change(store, input.agent, (breaker, keys) => breaker.isolate(keys[0]!, input.reason))
+    const changed = yield* edit(
+      Option.getOrUndefined(input.stateDir),
+      (store) => change(store, input.agent, (breaker, keys) => breaker.isolate(keys[0]!, input.reason)),
+      (runtime) =>
+        Effect.map(runtime.isolateAgentCircuitBreaker(agentOf(input.agent), input.reason), ({ agentBreaker }) => [agentBreaker.key])
     )
     yield* tell(
       input.json,

@@ -20,9 +20,9 @@ const aboutAgent = ({ kind }: DeadLetter): boolean => kind === "spawn" || kind =
 const agentReason = ({ kind, subject }: DeadLetter): string =>
   `it is about the ${kind} of agent ${subject}: the next nofx run starts that agent anew`
 
-const retryOne = (runtime: Parameters<Parameters<typeof operate>[1]>[0], letter: DeadLetter) =>
+const retryOne = (runtime: Parameters<Parameters<typeof operate>[1]>[0], hosted: boolean, letter: DeadLetter) =>
   Effect.gen(function* () {
-    if (aboutAgent(letter)) return { id: letter.id, refused: agentReason(letter) }
+    if (aboutAgent(letter) && !hosted) return { id: letter.id, refused: agentReason(letter) }
     const result = yield* runtime.retryDLQMessage(letter.id)
     switch (result._tag) {
       case "Redriven":
@@ -52,14 +52,14 @@ export const retryCommand = Command.make(
   Effect.fnUntraced(function* (input) {
     if (Option.isSome(input.id) === input.all) return yield* new OperationRefused({ reason: "Say one ID, or --all" })
     if (Option.isSome(input.cause) && !input.all) return yield* new OperationRefused({ reason: "--cause goes with --all" })
-    const results = yield* operate(Option.getOrUndefined(input.stateDir), (runtime) =>
+    const { hosted, results } = yield* operate(Option.getOrUndefined(input.stateDir), (runtime, hosted) =>
       Effect.gen(function* () {
         const letters = yield* runtime.getDLQMessages
         const wanted = Option.isSome(input.id)
           ? letters.filter((letter) => letter.id === Option.getOrUndefined(input.id))
           : letters.filter(({ cause, status }) => status === "pending" && (Option.isNone(input.cause) || input.cause.value === cause))
         if (Option.isSome(input.id) && wanted.length === 0) return yield* DeadLetters.notFound(input.id.value)
-        return yield* Effect.forEach(wanted, (letter) => retryOne(runtime, letter))
+        return { hosted, results: yield* Effect.forEach(wanted, (letter) => retryOne(runtime, hosted, letter)) }
       })
     )
     const refused = results.filter((result) => result.refused !== undefined)
@@ -70,9 +70,10 @@ export const retryCommand = Command.make(
     if (input.json) return yield* Console.log(JSON.stringify({ _tag: "DeadLettersRetried", redriven, refused }))
     for (const result of redriven) yield* Console.log(`${result.id}: ${result.subject} is queued again`)
     for (const result of refused) yield* Console.log(`${result.id}: left as it is: ${result.refused}`)
-    yield* Console.log(
-      redriven.length === 0 ? "Nothing to retry" : "It runs with the next nofx run of its task file, which goes on with its batch."
-    )
+    const when = hosted
+      ? "The host that runs here starts it."
+      : "It runs with the next nofx run of its task file, which goes on with its batch."
+    yield* Console.log(redriven.length === 0 ? "Nothing to retry" : when)
   })
 ).pipe(
   Command.withDescription(

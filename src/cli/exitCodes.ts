@@ -43,7 +43,10 @@ const byTag: Readonly<Record<string, number>> = {
   IntakeStopped: exitCodes.usage,
   InputInvalid: exitCodes.usage,
   WorktreeRefused: exitCodes.usage,
+  AgentNotFound: exitCodes.usage,
   OwnedByAnother: exitCodes.owned,
+  VersionMismatch: exitCodes.owned,
+  HostUnreachable: exitCodes.owned,
   Fenced: exitCodes.owned
 }
 

@@ -13,8 +13,8 @@ export const pauseCommand = Command.make("pause", { json, stateDir }, ({ json, s
 ).pipe(Command.withDescription("Let no queued task start, in this run or any later one, until nofx resume."))
 
 export const resumeCommand = Command.make("resume", { json, stateDir }, ({ json, stateDir }) =>
-  Effect.andThen(
-    operate(Option.getOrUndefined(stateDir), (runtime) => runtime.resume),
-    tell(json, { _tag: "Resumed" }, "Resumed: queued tasks start with the next nofx run")
+  Effect.flatMap(
+    operate(Option.getOrUndefined(stateDir), (runtime, hosted) => Effect.as(runtime.resume, hosted)),
+    (hosted) => tell(json, { _tag: "Resumed" }, `Resumed: queued tasks start ${hosted ? "again" : "with the next nofx run"}`)
   )
 ).pipe(Command.withDescription("Let queued tasks start again after nofx pause."))
