@@ -8,7 +8,7 @@ import * as RedisOptions from "../../src/reliability/RedisOptions.ts"
 import * as RedisPatterns from "../../src/reliability/RedisPatterns.ts"
 import * as Retry from "../../src/reliability/Retry.ts"
 import { onPath, requires } from "../support/requirement.ts"
-import { until } from "./redisClient.ts"
+import { until } from "../support/until.ts"
 import * as RedisServer from "./redisServer.ts"
 
 /** One machine of several; each call builds another. */

@@ -8,7 +8,8 @@ import * as RedisOptions from "../../src/reliability/RedisOptions.ts"
 import * as RedisRateLimiter from "../../src/reliability/RedisRateLimiter.ts"
 import { suite } from "../support/rateLimiterSuite.ts"
 import { onPath, requires } from "../support/requirement.ts"
-import { redisClient, until } from "./redisClient.ts"
+import { until } from "../support/until.ts"
+import { redisClient } from "./redisClient.ts"
 import * as RedisServer from "./redisServer.ts"
 
 const layerOf = (server: RedisServer.RedisServer, more: object = {}) =>

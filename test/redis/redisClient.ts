@@ -12,9 +12,3 @@ export const redisClient = (url: string) =>
     }),
     (client) => Effect.sync(() => client.isOpen && client.destroy())
   )
-
-/** Waits for a condition; the test's own limit bounds it. */
-export const until = (condition: () => boolean | Promise<boolean>): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10))
-  })

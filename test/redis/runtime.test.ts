@@ -4,7 +4,7 @@ import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import { onPath, requires } from "../support/requirement.ts"
 import * as support from "../support/runtime.ts"
-import { until } from "./redisClient.ts"
+import { until } from "../support/until.ts"
 import * as RedisServer from "./redisServer.ts"
 
 /** A machine with two agents of one account that may start three attempts a minute, together with the others. */
