@@ -177,7 +177,9 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
       if (agent._tag !== "CircuitOpen") breaker.cancel(agent)
       bulkhead.undo(place)
       undo()
-      return refuse("circuitBreaker", account as CircuitBreaker.CircuitOpen)
+      const open = account as CircuitBreaker.CircuitOpen
+      // A probe that never ends is given up at a time that is known: without it those who wait would wait for its end.
+      return refuse("circuitBreaker", { message: open.message, notBefore: open.notBefore ?? breaker.nextChangeAt(open.key) })
     }
     trace?.(request.operation, "circuitBreaker", "passed", request.subject)
 
