@@ -47,17 +47,17 @@ export interface AcpClient {
   readonly close: (cause: unknown) => void
 }
 
-/** What is said to the agent about this client. */
-export const initializeRequest: acp.InitializeRequest = {
+/** What is said to the agent about this client. `files`: does the client read and write files for it? */
+export const initializeRequest = (files: boolean): acp.InitializeRequest => ({
   protocolVersion: acp.PROTOCOL_VERSION,
   clientInfo: { name: "nofx", title: "NofX", version: "0.1.0" },
   clientCapabilities: {
-    fs: { readTextFile: true, writeTextFile: true },
+    fs: { readTextFile: files, writeTextFile: files },
     terminal: true,
     // Lets the Claude and Codex adapters say why a turn failed, and that they retry.
     _meta: { jetbrains: { air: { version: 1, capabilities: ["sessionFailure"] } } }
   }
-}
+})
 
 /** A connection that is closed with the scope. */
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<AcpClient, never, Scope.Scope> {

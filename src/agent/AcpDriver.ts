@@ -16,7 +16,7 @@ import * as AcpAttempt from "./AcpAttempt.ts"
 import * as AcpClient from "./AcpClient.ts"
 import * as AcpTerminal from "./AcpTerminal.ts"
 import type { Activity, AgentDriver, AgentSession, OpenContext } from "./AgentDriver.ts"
-import { agentOf, PresetUnknown, resolvePreset } from "./AgentPresets.ts"
+import { agentOf, PresetUnknown, resolvePreset, usesOwnFiles } from "./AgentPresets.ts"
 import type { AgentSpec } from "./AgentSpec.ts"
 import { classify } from "./Classification.ts"
 import type { Fault } from "./Fault.ts"
@@ -153,7 +153,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     yield* Effect.addFinalizer(() => end())
 
     yield* process.go
-    const hello = yield* client.request(acp.methods.agent.initialize, AcpClient.initializeRequest).pipe(
+    const hello = yield* client.request(acp.methods.agent.initialize, AcpClient.initializeRequest(!usesOwnFiles(agentOf(spec)))).pipe(
       Effect.catchTags({
         Refused: ({ error }) =>
           Effect.flatMap(Clock.currentTimeMillis, (now) => {

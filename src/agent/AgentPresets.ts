@@ -202,6 +202,13 @@ export const agentOf = (spec: AgentSpec): string => {
   return agentName(program ?? spec.command[0] ?? spec.id)
 }
 
+/**
+ * Does the agent fail where the client reads and writes its files? Then it is left to its own means, which it has.
+ *
+ * gemini-cli 0.61.0 takes the protocol's "not found" for a failure of its tool, and so cannot write a new file through a client.
+ */
+export const usesOwnFiles = (agent: string): boolean => agent === "gemini"
+
 /** How the output of a `command` agent is to be read: by its preset, or by the JSON mode that its own arguments ask for. */
 export const outputFormatOf = (spec: AgentSpec): OutputFormat => {
   const agent = agentOf(spec)

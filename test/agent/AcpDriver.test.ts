@@ -50,6 +50,19 @@ describe.concurrent("AcpDriver", () => {
     })
   )
 
+  live("C48 files are offered through the client, except to an agent that fails where they are", () =>
+    Effect.gen(function* () {
+      for (const [spec, offered] of [
+        [{}, true],
+        [{ preset: "gemini" }, false]
+      ] as const) {
+        const harness = yield* make
+        yield* harness.open({}, spec)
+        assert.include(harness.log()[1], `"fs":{"readTextFile":${offered},"writeTextFile":${offered}}`)
+      }
+    })
+  )
+
   live("C51 closing the scope ends the agent at the end of its input, and says that it is gone", () =>
     Effect.gen(function* () {
       const harness = yield* make

@@ -176,7 +176,7 @@ const { agent: names } = acp.methods
 const app = acp
   .agent({ name: "scripted" })
   .onRequest(names.initialize, ({ params }) => {
-    note(`initialize ${JSON.stringify(params.clientCapabilities?._meta ?? null)}`)
+    note(`initialize ${JSON.stringify(params.clientCapabilities ?? null)}`)
     if (setup.start === "auth") throw acp.RequestError.authRequired()
     return {
       protocolVersion: setup.start === "version" ? 99 : acp.PROTOCOL_VERSION,
