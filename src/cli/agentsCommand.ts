@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { AgentView } from "../RuntimeStatus.ts"
 import { json, stateDir } from "./flags.ts"
+import * as LiveHost from "./liveHost.ts"
 import { Machine } from "./machine.ts"
 import { agentViews } from "./stored.ts"
 import * as Table from "./table.ts"
@@ -15,8 +16,14 @@ export const agentsCommand = Command.make(
   { json, stateDir },
   Effect.fnUntraced(function* (input) {
     const { terminal } = yield* Machine
-    const agents = yield* view(Option.getOrUndefined(input.stateDir), ({ owner, store }) =>
-      Effect.zipWith(store.load, owner, (loaded, seen) => agentViews(loaded, seen?.alive === true))
+    const agents = yield* view(Option.getOrUndefined(input.stateDir), ({ directory, owner, store }) =>
+      Effect.flatMap(
+        LiveHost.answer(directory, (runtime) => runtime.agents),
+        (live) =>
+          live === undefined
+            ? Effect.zipWith(store.load, owner, (loaded, seen) => agentViews(loaded, seen?.alive === true))
+            : Effect.succeed(live)
+      )
     )
     if (input.json) return yield* Console.log(JSON.stringify({ _tag: "Agents", agents }))
     yield* Console.log(

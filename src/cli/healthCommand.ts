@@ -10,6 +10,7 @@ import { dateTime } from "./eventText.ts"
 import { exportFile } from "./exportFile.ts"
 import { ExitWith, exitCodes } from "./exitCodes.ts"
 import { json, stateDir } from "./flags.ts"
+import * as LiveHost from "./liveHost.ts"
 import { Machine } from "./machine.ts"
 import * as Stored from "./stored.ts"
 import * as Table from "./table.ts"
@@ -29,11 +30,14 @@ export const healthCommand = Command.make(
   Effect.fnUntraced(function* (input) {
     const machine = yield* Machine
     const now = yield* Clock.currentTimeMillis
-    const report = Stored.health(yield* view(Option.getOrUndefined(input.stateDir), (seen) => Stored.read(seen, now)))
+    const { live, stored } = yield* view(Option.getOrUndefined(input.stateDir), (seen) =>
+      Effect.all({ live: LiveHost.answer(seen.directory, (runtime) => runtime.getOverallHealthStatus), stored: Stored.read(seen, now) })
+    )
+    const report = live ?? Stored.health(stored)
     if (Option.isSome(input.export)) {
       yield* exportFile(input.export.value, `${JSON.stringify(report, undefined, 2)}\n`)
     }
-    yield* Console.log(input.json ? JSON.stringify(report) : lines(report, machine.terminal?.columns()).join("\n"))
+    yield* Console.log(input.json ? JSON.stringify(report) : lines(report, live !== undefined, machine.terminal?.columns()).join("\n"))
     if (report.status === "unhealthy") return yield* new ExitWith({ code: exitCodes.unfinished })
   })
 ).pipe(
@@ -44,11 +48,17 @@ export const healthCommand = Command.make(
 
 const yesNo = (value: boolean): string => (value ? "yes" : "no")
 
-/** The picture of it. */
-export const lines = (report: HealthReport, columns?: number): ReadonlyArray<string> => [
-  `status  ${report.status}, as far as the state says${report.reasons.length === 0 ? "" : ` (${report.reasons.join("; ")})`}`,
+/** The picture of it. `live`: the runtime itself says so. */
+export const lines = (report: HealthReport, live: boolean, columns?: number): ReadonlyArray<string> => [
+  `status  ${report.status}${live ? "" : ", as far as the state says"}${report.reasons.length === 0 ? "" : ` (${report.reasons.join("; ")})`}`,
   `live    ${yesNo(report.live)}`,
   `ready   ${yesNo(report.ready)}`,
+  ...(report.checks.length === 0 ? [] : ["", "checks"]),
+  ...Table.lines(
+    undefined,
+    report.checks.map(({ name, observed, status }) => [name, status, observed]),
+    { columns, indent: "  " }
+  ),
   ...(report.degraded.length === 0 ? [] : ["", "degraded"]),
   ...Table.lines(
     undefined,

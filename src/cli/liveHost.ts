@@ -44,3 +44,9 @@ export const stay = <A, E, R>(
     })
     return yield* lost(Effect.flatMap(connected, use))
   })
+
+/** The host's answer; undefined when none runs, or none that this version can talk to: what is written down has to do then. */
+export const answer = <A, E>(directory: string, question: (runtime: AgentRuntime["Service"]) => Effect.Effect<A, E>) =>
+  Effect.flatMap(find(directory), (info) =>
+    info === undefined ? Effect.succeed(undefined) : Effect.orElseSucceed(ask(info, directory, question), () => undefined)
+  )

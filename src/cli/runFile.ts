@@ -14,10 +14,12 @@ import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import type { BatchEnd } from "../runtime/Batches.ts"
 import * as TaskFile from "../task/TaskFile.ts"
 import { ExitWith, exitCodes } from "./exitCodes.ts"
+import * as LiveHost from "./liveHost.ts"
 import { loadTaskFile, options as fileOptions } from "./loadTaskFile.ts"
 import * as LocalRuntime from "./localRuntime.ts"
 import { Machine } from "./machine.ts"
 import { commandText } from "./printable.ts"
+import { runHosted } from "./runHosted.ts"
 import * as RunOutput from "./runOutput.ts"
 import * as TerminalPermissions from "./terminalPermissions.ts"
 
@@ -88,7 +90,11 @@ const chooseBatch = Effect.fnUntraced(function* (file: string, digest: string, f
 })
 
 /** Runs the file on the runtime that is provided, and answers how its batch ended. */
-const runBatch = Effect.fnUntraced(function* (taskFile: TaskFile.TaskFile<RuntimeConfig>, options: Options, onBatch: (id: string) => void) {
+export const runBatch = Effect.fnUntraced(function* (
+  taskFile: TaskFile.TaskFile<RuntimeConfig>,
+  options: Options,
+  onBatch: (id: string) => void
+) {
   const runtime = yield* AgentRuntime
   const batch = yield* chooseBatch(taskFile.file, TaskFile.digest(taskFile, fileOptions), options.fresh)
   onBatch(batch.id)
@@ -123,6 +129,10 @@ export const run = Effect.fnUntraced(function* (options: Options, watched: Watch
           ...taskFile.config,
           bulkhead: { ...taskFile.config.bulkhead, global: { ...taskFile.config.bulkhead.global, permits: options.maxAgents } }
         }
+
+  // A host that runs here has the state; it does the work, and goes on with it when this process has gone.
+  const host = options.takeOver === true ? undefined : yield* LiveHost.find(stateDirectory)
+  if (host !== undefined) return yield* runHosted({ ...options, watched, taskFile, stateDirectory, host })
 
   // Elsewhere a request is refused at once: nobody would see it.
   const asks = !options.json && TerminalPermissions.possible(machine)

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import { agentTable } from "./agentsCommand.ts"
 import { clockTime, dateTime } from "./eventText.ts"
 import { json, stateDir } from "./flags.ts"
+import * as LiveHost from "./liveHost.ts"
 import { Machine } from "./machine.ts"
 import { brief } from "./printable.ts"
 import * as Stored from "./stored.ts"
@@ -19,7 +20,9 @@ export const statusCommand = Command.make(
   Effect.fnUntraced(function* (input) {
     const { terminal } = yield* Machine
     const now = yield* Clock.currentTimeMillis
-    const stored = yield* view(Option.getOrUndefined(input.stateDir), (seen) => Stored.read(seen, now))
+    const written = yield* view(Option.getOrUndefined(input.stateDir), (seen) => Stored.read(seen, now))
+    const live = yield* LiveHost.answer(written.directory, (runtime) => runtime.snapshot)
+    const stored = live === undefined ? written : Stored.overlaid(written, live)
     yield* Console.log(input.json ? JSON.stringify({ _tag: "Status", ...stored }) : lines(stored, terminal?.columns()).join("\n"))
   })
 ).pipe(Command.withDescription("Show tasks, agents, circuits, limits and dead letters, of a run that is going on or of the last one."))

@@ -10,7 +10,7 @@ import { accountOf } from "../agent/AgentSpec.ts"
 import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
 import * as CooldownGate from "../reliability/CooldownGate.ts"
 import { defaults as healthDefaults, type HealthReport } from "../reliability/Health.ts"
-import type { AgentView, BreakerView, GateView, TaskView } from "../RuntimeStatus.ts"
+import type { AgentView, BreakerView, GateView, Snapshot, TaskView } from "../RuntimeStatus.ts"
 import type { OwnerInfo } from "../store/Ownership.ts"
 import type { DamageReport, Loaded, PatternRecord, Quarantined, Store, StoreUnavailable } from "../store/Store.ts"
 import { isEnd, State, type Task } from "../task/Task.ts"
@@ -82,6 +82,15 @@ export const read = (view: View, now: number): Effect.Effect<Stored, StoreUnavai
       damage: loaded.damage
     }
   })
+
+/** The same with what a host says of this instant. */
+export const overlaid = (stored: Stored, { agents, status }: Snapshot): Stored => ({
+  ...stored,
+  agents,
+  paused: status.phase === "paused",
+  breakers: status.breakers.filter(({ failures, state }) => state !== "closed" || failures > 0),
+  gates: status.gates.filter(({ state }) => state === "closed")
+})
 
 const countEnded = Effect.fnUntraced(function* (store: Store["Service"], counts: Record<State, number>) {
   let ended = 0

@@ -98,5 +98,10 @@ export const subcommands: ReadonlyArray<Subcommand> = [
     name: "simulate",
     description: "Run months of operation in a simulated world, and measure them",
     load: () => import("./simulateCommand.ts").then((module) => module.simulateCommand)
+  },
+  {
+    name: "host",
+    description: "Keep a host in the foreground: work goes on when editors and commands have gone",
+    load: () => import("./hostCommand.ts").then((module) => module.hostCommand)
   }
 ]
