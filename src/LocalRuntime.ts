@@ -14,6 +14,7 @@ import * as ProcessSystem from "./agent/ProcessSystem.ts"
 import * as WorktreeIsolation from "./agent/WorktreeIsolation.ts"
 import * as ProcessTree from "./agent/ProcessTree.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
+import * as RedisOptions from "./reliability/RedisOptions.ts"
 import { secretsOf } from "./reliability/Redaction.ts"
 import type { RuntimeConfig } from "./RuntimeConfig.ts"
 import { Environment } from "./runtime/Environment.ts"
@@ -23,6 +24,7 @@ import * as MemoryStore from "./store/MemoryStore.ts"
 import * as Ownership from "./store/Ownership.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import { StoreUnavailable } from "./store/Store.ts"
+import * as Telemetry from "./telemetry/Telemetry.ts"
 import { version } from "./version.ts"
 
 export interface Options {
@@ -56,14 +58,14 @@ interface RuntimePlace {
 
 /** `base`: where worktrees lie. */
 const runtime = (options: Options, base: string, place: RuntimePlace) =>
-  AgentRuntime.layer(options.config).pipe(
+  Telemetry.exported(AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)), options.env, version).pipe(
     Layer.provide(
       Layer.effect(
         Environment,
         Effect.map(FileSystem.FileSystem, (fs) => ({
           ...place,
           makeDirectory: (directory: string) => Effect.orDie(fs.makeDirectory(directory, { recursive: true })),
-          tracesStages: false,
+          tracesStages: Telemetry.traces(options.env),
           secrets: secretsOf(options.env),
           versions: { nofx: version }
         }))
@@ -71,7 +73,7 @@ const runtime = (options: Options, base: string, place: RuntimePlace) =>
     ),
     Layer.provide(
       Drivers.layer({
-        inheritEnv: options.env,
+        inheritEnv: RedisOptions.withoutOwn(options.env),
         cwd: options.cwd,
         drivers: options.drivers ?? {},
         transcripts: {

@@ -1,5 +1,6 @@
 /** Settings of the Redis that machines share; apart from the connection, so that who uses none loads no client. */
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { PositiveDuration } from "./PositiveDuration.ts"
 
@@ -37,3 +38,32 @@ export const Options = Schema.Struct({
   maxBackoff: duration("5 seconds")
 })
 export type Options = typeof Options.Type
+
+const decode = Schema.decodeUnknownSync(Options)
+
+/** The variables that say where Redis is, and what no file should hold. */
+const variables = { url: "NOFX_REDIS_URL", username: "NOFX_REDIS_USERNAME", password: "NOFX_REDIS_PASSWORD" } as const
+
+/** A configuration with what the environment says of Redis: `NOFX_REDIS_URL` where the configuration names none, user and password where it does not say them. */
+export const withEnvironment = <Config extends { readonly redis?: Options }>(
+  config: Config,
+  env: Readonly<Record<string, string | undefined>>
+): Config => {
+  const url = env[variables.url] ?? ""
+  const { redis } = config
+  if (redis === undefined && url === "") return config
+  const username = redis?.username ?? env[variables.username]
+  const password = redis?.password ?? (env[variables.password] === undefined ? undefined : Redacted.make(env[variables.password] as string))
+  return {
+    ...config,
+    redis: {
+      ...(redis ?? decode({ url })),
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password })
+    }
+  }
+}
+
+/** An environment without them: agents have no business with the limits that bound them. */
+export const withoutOwn = (env: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !Object.values<string>(variables).includes(name)))

@@ -11,6 +11,7 @@ import * as limits from "./limits.ts"
 import { type Cost, type Effort, measure } from "./Measure.ts"
 import { type Judged, judge, type Suite } from "./Suite.ts"
 import * as pipe from "./pipe.ts"
+import * as redis from "./redis.ts"
 import * as runtime from "./runtime.ts"
 import * as store from "./store.ts"
 import * as time from "./time.ts"
@@ -19,6 +20,7 @@ const suites: Record<string, () => Promise<Suite>> = {
   pipe: pipe.suite,
   breaker: breaker.suite,
   limits: limits.suite,
+  redis: redis.suite,
   time: time.suite,
   runtime: runtime.suite,
   store: store.suite
