@@ -32,7 +32,14 @@ export default defineConfig({
       // A real editor: one window server and one browser at a time.
       {
         extends: true,
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], fileParallelism: false, testTimeout: 90_000, hookTimeout: 180_000 }
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 90_000,
+          hookTimeout: 180_000,
+          expect: { poll: { timeout: 30_000 } }
+        }
       },
       { extends: true, test: { name: "package", include: others.package, testTimeout: 300_000, hookTimeout: 300_000 } }
     ]

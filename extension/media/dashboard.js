@@ -8,10 +8,7 @@
 
   /** An element with attributes and children; text is always text. */
   const element = (tag, attributes = {}, ...children) => {
-    const made =
-      tag === "svg" || tag === "rect" || tag === "text" || tag === "line"
-        ? document.createElementNS(svgSpace, tag)
-        : document.createElement(tag)
+    const made = tag === "svg" || tag === "rect" || tag === "line" ? document.createElementNS(svgSpace, tag) : document.createElement(tag)
     for (const [name, value] of Object.entries(attributes)) {
       if (name === "on") made.addEventListener("click", value)
       else if (name === "style") Object.assign(made.style, value)
@@ -57,6 +54,10 @@
 
   const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
 
+  /** What stands below a chart. */
+  const scale = (left, middle, right) =>
+    element("div", { class: "scale muted" }, element("span", {}, left), element("span", {}, middle), element("span", {}, right))
+
   /** Two stacked series of bars. */
   const bars = (good, bad, label, from, to) => {
     const width = 300
@@ -77,15 +78,13 @@
       good.reduce((a, b) => a + b, 0),
       bad.reduce((a, b) => a + b, 0)
     )
-    return element(
+    const drawn = element(
       "svg",
-      { viewBox: `0 0 ${width} ${height + 16}`, role: "img", "aria-label": `${label}: ${totals}` },
+      { viewBox: `0 0 ${width} ${height + 1}`, preserveAspectRatio: "none", role: "img", "aria-label": `${label}: ${totals}` },
       element("line", { class: "axis", x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
-      ...shapes,
-      element("text", { x: 0, y: height + 13 }, from),
-      element("text", { x: width, y: height + 13, "text-anchor": "end" }, to),
-      element("text", { x: width / 2, y: height + 13, "text-anchor": "middle" }, totals)
+      ...shapes
     )
+    return [drawn, scale(from, totals, to)]
   }
 
   /** One column an hour: the share of tasks that ended well. */
@@ -94,9 +93,14 @@
     const height = 84
     const step = width / columns.length
     const sum = columns.reduce(([good, all], column) => [good + column.good, all + column.good + column.bad], [0, 0])
-    return element(
+    const drawn = element(
       "svg",
-      { viewBox: `0 0 ${width} ${height + 16}`, role: "img", "aria-label": `${t("availability")}: ${sum[0]} / ${sum[1]}` },
+      {
+        viewBox: `0 0 ${width} ${height + 1}`,
+        preserveAspectRatio: "none",
+        role: "img",
+        "aria-label": `${t("availability")}: ${sum[0]} / ${sum[1]}`
+      },
       element("line", { class: "axis", x1: 0, x2: width, y1: height + 0.5, y2: height + 0.5 }),
       ...columns.flatMap(({ bad, good }, index) => {
         const all = good + bad
@@ -107,15 +111,9 @@
           ...(bad > 0 ? [element("rect", { ...place, class: "bad", y: 4, height: height - 4 - share })] : []),
           ...(good > 0 ? [element("rect", { ...place, class: "good", y: height - share, height: share })] : [])
         ]
-      }),
-      element("text", { x: 0, y: height + 13 }, `−${columns.length} h`),
-      element(
-        "text",
-        { x: width / 2, y: height + 13, "text-anchor": "middle" },
-        sum[1] === 0 ? "" : `${((100 * sum[0]) / sum[1]).toFixed(1)} %`
-      ),
-      element("text", { x: width, y: height + 13, "text-anchor": "end" }, clock(Date.now()))
+      })
     )
+    return [drawn, scale(`−${columns.length} h`, sum[1] === 0 ? "" : `${((100 * sum[0]) / sum[1]).toFixed(1)} %`, clock(Date.now()))]
   }
 
   const fleet = (status) => {
@@ -238,7 +236,7 @@
           t("throughput"),
           bars(status.throughput.succeeded, status.throughput.failed, t("throughput"), clock(status.from), clock(status.now))
         ),
-        section(t("availability"), availability(status.availability)),
+        section(t("availability"), ...availability(status.availability)),
         circuits(status),
         limits(status),
         faults(status)

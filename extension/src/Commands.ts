@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as agents from "./commands/agents.ts"
@@ -28,7 +29,7 @@ export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const editor = yield* Editor
     const log = yield* Log
-    const run = yield* FiberSet.makeRuntimePromise<Services>()
+    const fork = yield* FiberSet.makeRuntime<Services>()
 
     /** What a user sees of a failure: its sentence, and where the rest is. Being cancelled says nothing. */
     const tell = (name: string, cause: Cause.Cause<unknown>): void => {
@@ -42,7 +43,7 @@ export const layer = Layer.effectDiscard(
     for (const [name, handler] of Object.entries(handlers)) {
       yield* hold(() =>
         editor.commands.registerCommand(`nofx.${name}`, async (argument: unknown, selected: unknown) => {
-          const exit = await run(Effect.exit(handler(argument, selected)))
+          const exit = await Effect.runPromise(Fiber.await(fork(handler(argument, selected))))
           if (Exit.isFailure(exit)) tell(name, exit.cause)
         })
       )

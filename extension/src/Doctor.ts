@@ -4,6 +4,7 @@ import { Editor, Extension } from "./Editor.ts"
 import { Link } from "./Link.ts"
 import { Programs } from "./Programs.ts"
 import { Settings } from "./Settings.ts"
+import { brief } from "./View.ts"
 
 export const doctorReport = Effect.gen(function* () {
   const { env, l10n, version: editorVersion } = yield* Editor
@@ -45,7 +46,7 @@ export const doctorReport = Effect.gen(function* () {
     `## ${t("Agents that can be started")}`,
     ...(found.length === 0
       ? [line(false, t("None was found on the PATH. Install one, or name yours in the setting nofx.agents."))]
-      : found.map(({ how, own, title }) => line(true, `${title}: \`${how}\`${own ? ` (${t("settings")})` : ""}`))),
+      : found.map(({ how, own, title }) => line(true, `${title}: \`${brief(how)}\`${own ? ` (${t("settings")})` : ""}`))),
     "",
     `## ${t("Settings")}`,
     ...(problems.length === 0 ? [line(true, t("all can be taken"))] : problems.map((text) => line(false, text))),

@@ -12,6 +12,8 @@ export class Extension extends Context.Service<
   Extension,
   Pick<vscode.ExtensionContext, "extensionUri" | "globalState" | "workspaceState" | "globalStorageUri" | "subscriptions"> & {
     readonly version: string
+    /** The settings that the manifest contributes, by their whole names. */
+    readonly settings: ReadonlyArray<string>
   }
 >()("nofx/extension/Extension") {}
 

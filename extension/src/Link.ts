@@ -125,6 +125,7 @@ const make = Effect.gen(function* () {
   const reach = Effect.fnUntraced(function* () {
     const place = settings.place()
     if (place._tag !== "ready") return yield* new NotHere({ place: place._tag })
+    yield* settings.tell
     yield* set({ link: "connecting" })
     const own = yield* Scope.fork(scope)
     const reached = yield* Effect.exit(Scope.provide(hosts.connect(settings.wish(place.directory)), own))
@@ -188,6 +189,7 @@ const make = Effect.gen(function* () {
     ),
     (stop) => Effect.sync(stop)
   )
+  if (settings.place()._tag === "ready") yield* settings.tell
   if (settings.read().connectOnStartup) yield* Effect.forkIn(resume, scope)
 
   return Link.of({

@@ -77,7 +77,7 @@ export const layer = Layer.effect(
         const short = detail.length <= shortDetail && !detail.includes("\n")
         const look = t("Review…")
         const text = t("{0} asks: {1}", request.agentId, brief(request.title, 200))
-        const message = short && detail !== "" && detail !== request.title ? `${text}  ${detail}` : text
+        const message = short && detail !== "" && detail !== request.title ? `${text}: “${detail}”` : text
         const labels = short ? request.options.slice(0, buttons).map(({ name }) => name) : []
         const chosen = yield* ask(() => editor.window.showWarningMessage(message, ...labels, look))
         if (chosen === look) return yield* review(request)

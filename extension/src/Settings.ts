@@ -31,7 +31,7 @@ export const layer = Layer.effect(
   Settings,
   Effect.gen(function* () {
     const editor = yield* Editor
-    const { globalState, workspaceState } = yield* Extension
+    const { globalState, settings: contributed, workspaceState } = yield* Extension
     const log = yield* Log
     const { workspace } = editor
     const listeners = new Set<() => void>()
@@ -58,11 +58,7 @@ export const layer = Layer.effect(
       return { given: (key) => given(key, workspace.isTrusted), givenByUser: (key) => given(key, false) }
     }
 
-    let contributed: ReadonlyArray<string> | undefined
-    const current = (): Read => {
-      contributed ??= contributedKeys(editor)
-      return read(sourceOf(), contributed)
-    }
+    const current = (): Read => read(sourceOf(), contributed)
 
     let told = ""
     yield* onEvent(workspace.onDidChangeWorkspaceFolders, changed)
@@ -107,10 +103,3 @@ export const layer = Layer.effect(
     }
   })
 )
-
-/** The settings that the manifest contributes. */
-const contributedKeys = (editor: typeof vscode): ReadonlyArray<string> => {
-  const manifest: { contributes?: { configuration?: { properties?: object } } } | undefined =
-    editor.extensions.getExtension("nofx.nofx-vscode")?.packageJSON
-  return Object.keys(manifest?.contributes?.configuration?.properties ?? {})
-}

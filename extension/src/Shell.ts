@@ -58,12 +58,19 @@ export const start = (
   outside: Layer.Layer<Hosts | Later, never, Editor | Extension | Log>
 ): Shell => {
   const { extension, extensionUri, globalState, globalStorageUri, subscriptions, workspaceState } = context
-  const version = String((extension.packageJSON as { version?: unknown }).version)
+  const manifest: { readonly version: string; readonly contributes: { readonly configuration: { readonly properties: object } } } =
+    extension.packageJSON
+  const given = {
+    extensionUri,
+    globalState,
+    globalStorageUri,
+    subscriptions,
+    workspaceState,
+    version: manifest.version,
+    settings: Object.keys(manifest.contributes.configuration.properties)
+  }
   const runtime = ManagedRuntime.make(
-    layer(outside).pipe(
-      Layer.provide(Layer.succeed(Editor, editor)),
-      Layer.provide(Layer.succeed(Extension, { extensionUri, globalState, globalStorageUri, subscriptions, workspaceState, version }))
-    )
+    layer(outside).pipe(Layer.provide(Layer.succeed(Editor, editor)), Layer.provide(Layer.succeed(Extension, given)))
   )
   let ending: Promise<void> | undefined
   return {

@@ -39,10 +39,10 @@ export const shown = (view: View, t: Translate): Shown | undefined => {
   const text = [
     icon === "$(nofx-none)" ? (running > 0 ? "$(pulse)" : "$(check)") : icon,
     "NofX",
-    ...(running > 0 ? [`${running}$(play)`] : []),
-    ...(waiting > 0 ? [`${waiting}$(watch)`] : []),
-    ...(letters > 0 ? [`${letters}$(mail)`] : []),
-    ...(asked > 0 ? [`${asked}$(question)`] : [])
+    ...(running > 0 ? [`$(play) ${running}`] : []),
+    ...(waiting > 0 ? [`$(watch) ${waiting}`] : []),
+    ...(letters > 0 ? [`$(mail) ${letters}`] : []),
+    ...(asked > 0 ? [`$(question) ${asked}`] : [])
   ].join(" ")
   const health = lost ? t("reconnecting: {0}", brief(view.problem ?? "")) : [status.health.status, ...status.health.reasons].join(", ")
   const words = [

@@ -16,6 +16,9 @@ export const shots = join(root, "test-results")
 /** The offline agent, as a command of the user's own. */
 export const demoAgent = [node, "--disable-warning=ExperimentalWarning", join(root, "src/demo/agent.ts")]
 
+/** An agent that speaks the protocol, and whose prompt is its script. */
+export const scriptedAgent = [node, "--disable-warning=ExperimentalWarning", join(root, "test/support/acp/scriptedAgent.ts")]
+
 /** A server with state of its own: settings, extensions, a home directory, a folder to work in. */
 export class Vsc {
   readonly directory = mkdtempSync(join(tmpdir(), "nofx-e2e-"))
@@ -47,7 +50,8 @@ export class Vsc {
       "extensions.autoCheckUpdates": false,
       "update.mode": "none",
       "security.workspace.trust.enabled": !this.#trusts,
-      "window.commandCenter": false
+      "window.commandCenter": false,
+      "remote.autoForwardPorts": false
     }
     // The editor is a remote one: settings of the machine are read from a file of their own.
     for (const place of ["User", "Machine"])
@@ -243,6 +247,19 @@ export class Window {
     const tab = this.page.locator(".activitybar").getByRole("tab", { name: "NofX" })
     if ((await tab.getAttribute("aria-selected")) !== "true") await tab.click()
     await this.page.locator(".pane-header").filter({ hasText: "Agents" }).first().waitFor()
+  }
+
+  /** Adds a task for an agent by the menu of its row. */
+  async addTask(agent: string, prompt: string): Promise<void> {
+    await this.row(new RegExp(`^Agent ${agent},`)).click({ button: "right" })
+    await this.page.locator(".context-view .action-label").filter({ hasText: "Add Task" }).click()
+    await this.type(prompt)
+  }
+
+  /** Takes all notifications away. */
+  async clear(): Promise<void> {
+    await this.command("Notifications: Clear All Notifications")
+    await this.page.locator(".notifications-toasts .notification-list-item").first().waitFor({ state: "detached" })
   }
 
   /** A row of a view, by what it says to a screen reader. */

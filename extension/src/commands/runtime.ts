@@ -12,12 +12,7 @@ import { Settings } from "../Settings.ts"
 import { Trees } from "../trees/Trees.ts"
 import { confirm, fresh, type Handler, said, subjectOf } from "./Handler.ts"
 
-const connect: Handler = () =>
-  Effect.gen(function* () {
-    const settings = yield* Settings
-    yield* settings.tell
-    yield* (yield* Link).runtime
-  })
+const connect: Handler = () => Effect.asVoid(Effect.flatMap(Link, ({ runtime }) => runtime))
 
 const answerPermission: Handler = (argument) =>
   Effect.gen(function* () {

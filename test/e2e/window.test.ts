@@ -1,0 +1,108 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { afterEach, assert, describe, expect, it } from "vitest"
+import { Browser, demoAgent, node, Vsc } from "./harness.ts"
+
+const demo = { id: "demo", driver: "command", command: demoAgent, account: "demo", capabilities: ["code"] }
+
+describe("a window of a real VS Code", () => {
+  const closing: Array<() => Promise<void>> = []
+  const open = async (options: ConstructorParameters<typeof Vsc>[0] = {}, folder: "folder" | "none" = "folder") => {
+    const vsc = new Vsc(options)
+    closing.push(async () => {
+      await vsc.stop()
+      await vsc.remove()
+    })
+    vsc.install()
+    const [browser] = await Promise.all([Browser.start(), vsc.start()])
+    closing.push(() => browser.close())
+    return { vsc, browser, window: await browser.window(vsc, folder === "folder" ? vsc.folder : undefined) }
+  }
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close()
+  })
+
+  it("C63 starts nothing in a folder that is not trusted, and says so", async () => {
+    const { vsc, window } = await open({ trust: false, settings: { "nofx.agents": [demo] } })
+    await window.views()
+    await window.page.getByText("NofX starts nothing in a folder that you do not trust.").waitFor()
+    await window.page.keyboard.press("F1")
+    const box = window.page.locator(".quick-input-widget input.input")
+    await box.fill(">NofX: Start Agent")
+    await window.page.getByText("No matching commands").waitFor()
+    await window.shot("untrusted")
+    assert.deepStrictEqual(vsc.hosts(), [])
+    assert.isFalse(existsSync(join(vsc.home, ".local/state/nofx")))
+  })
+
+  it("C63 asks for a folder where none is open", async () => {
+    const { window } = await open({}, "none")
+    await window.views()
+    await window.page.getByText("Agents work on the files of a folder.").waitFor()
+    await window.shot("no-folder")
+  })
+
+  it("C72 goes by the predecessor's settings, says so once, and does not take over what was unsafe", async () => {
+    const { vsc, window } = await open()
+    const fake = join(vsc.directory, "claude")
+    writeFileSync(fake, "#!/bin/sh\necho done\n", { mode: 0o755 })
+    vsc.settings({ "nofx.aiProvider": "claude", "nofx.aiPath": fake, "nofx.maxAgents": 2, "nofx.skipPermissions": true })
+    await window.reload()
+    await window.toast("NofX goes by your earlier settings").waitFor()
+    await window.shot("predecessor")
+    await window.command("NofX: Start Agent…")
+    await window.choose("claude")
+    await window.row(/Agent claude, Idle/).waitFor()
+    await window.reload()
+    await window.views()
+    await window.row(/Agent claude, Idle/).waitFor()
+    assert.strictEqual(await window.toast("NofX goes by your earlier settings").count(), 0)
+    await window.command("NofX: Open Dashboard")
+    await window.webview().getByText("0 / 2").waitFor()
+  })
+
+  it("C57 stays quick with 200 agents and 5,000 tasks, in the light and in the dark, wide and narrow", async () => {
+    const { vsc, window } = await open({ settings: { "workbench.colorTheme": "Default Dark Modern", "nofx.bulkhead.global.permits": 4 } })
+    const program = [node, "-e", "setTimeout(() => {}, 20000)"]
+    mkdirSync(vsc.folder, { recursive: true })
+    const tasks = Array.from({ length: 5_000 }, (_, index) => ({
+      id: `task-${index}`,
+      capabilities: ["code"],
+      priority: index % 7 === 0 ? "high" : "medium"
+    }))
+    const agents = [{ id: "worker", driver: "command", command: program, capabilities: ["code"], count: 200, account: "local" }]
+    writeFileSync(join(vsc.folder, "nofx-many.json"), JSON.stringify({ agents, tasks }))
+    await window.views()
+    await window.command("NofX: Run Task File…")
+    await window.choose("nofx-many.json")
+    await window.row(/Working: 4 agents/).waitFor({ timeout: 60_000 })
+    await window.row(/Idle: 196 agents/).waitFor({ timeout: 60_000 })
+    await window.row(/Queued: 4,?996 tasks/).waitFor()
+    await window.shot("many-dark")
+    const before = Date.now()
+    await window.command("NofX: Pause Queue")
+    await window.row(/Queued \(paused\): 4996 tasks/).waitFor()
+    const took = Date.now() - before
+    await window.command("NofX: Open Dashboard")
+    await window.webview().getByRole("button", { name: "Agents: 200" }).waitFor()
+    await window.shot("dashboard-dark")
+    await window.page.setViewportSize({ width: 620, height: 700 })
+    await window.shot("narrow")
+    assert.isBelow(took, 15_000)
+    console.log(`with 5,000 tasks: ${took} ms from the palette to the paused queue`)
+  })
+
+  it("C42 is activated quickly", async () => {
+    const { window } = await open()
+    await window.command("Developer: Show Running Extensions")
+    const row = window.page.locator(".runtime-extensions-editor .monaco-list-row").filter({ hasText: "NofX" })
+    await row.waitFor()
+    const text = await row.innerText()
+    const millis = Number(/Activat\w+[^\d]*(\d+)\s*ms/.exec(text)?.[1])
+    console.log(text.replaceAll("\n", " "))
+    await window.shot("running-extensions")
+    assert.isBelow(millis, 500)
+    expect(text).not.toMatch(/uncaught/i)
+    readFileSync(import.meta.filename)
+  })
+})
