@@ -89,17 +89,18 @@ const chooseBatch = Effect.fnUntraced(function* (file: string, digest: string, f
   }
 })
 
-/** Runs the file on the runtime that is provided, and answers how its batch ended. */
+/** Runs the file on the runtime that is provided, and answers how its batch ended. `agents`: started for it, and taken away at its end. */
 export const runBatch = Effect.fnUntraced(function* (
   taskFile: TaskFile.TaskFile<RuntimeConfig>,
   options: Options,
-  onBatch: (id: string) => void
+  onBatch: (id: string) => void,
+  agents: ReadonlyArray<AgentSpec> = taskFile.agents
 ) {
   const runtime = yield* AgentRuntime
   const batch = yield* chooseBatch(taskFile.file, TaskFile.digest(taskFile, fileOptions), options.fresh)
   onBatch(batch.id)
   // An agent that cannot be started is a dead letter, and so are the tasks that nobody else can do: the run goes on without it.
-  for (const spec of yield* WorktreeIsolation.decide(taskFile.agents, path.dirname(taskFile.file))) {
+  for (const spec of yield* WorktreeIsolation.decide(agents, path.dirname(taskFile.file))) {
     const input = encodeAgent(options.permissions === undefined ? spec : { ...spec, permissions: options.permissions })
     yield* Effect.forkChild(
       Effect.catchTag(runtime.spawn(input), "AgentSpawnFailed", () => Effect.void),
@@ -110,7 +111,7 @@ export const runBatch = Effect.fnUntraced(function* (
     yield* runtime.submitBatch({ id: batch.id, file: taskFile.file, digest: TaskFile.digest(taskFile, fileOptions), tasks: taskFile.tasks })
   const end = yield* runtime.awaitBatch(batch.id)
   // The next run brings its own; an interrupted one keeps them on record, for what it left behind.
-  yield* Effect.forEach(taskFile.agents, (spec) => Effect.ignore(runtime.remove(spec.id)), { concurrency: "unbounded", discard: true })
+  yield* Effect.forEach(agents, (spec) => Effect.ignore(runtime.remove(spec.id)), { concurrency: "unbounded", discard: true })
   return end
 })
 

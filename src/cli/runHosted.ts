@@ -67,7 +67,15 @@ export const runHosted = Effect.fnUntraced(function* ({ host, stateDirectory, ta
       output.note(`the host has these agents already, and uses them as they are: ${own.join(", ")}`)
     }
     const running = yield* Effect.forkChild(
-      runBatch({ ...taskFile, agents }, options, (id) => (batch = id)),
+      runBatch(
+        taskFile,
+        options,
+        (id) => {
+          batch = id
+          output.note(`the batch there is ${id}`)
+        },
+        agents
+      ),
       { startImmediately: true }
     )
     let detached = false

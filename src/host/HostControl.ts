@@ -1,8 +1,8 @@
 /**
- * What a host does besides running its runtime: it brings its agents back, ends when it is not needed or to be replaced, and does what the
- * user wants when the last editor has gone.
+ * What a host does besides running its runtime: it ends when it is not needed or to be replaced, and does what the user wants when the last
+ * editor has gone.
  *
- * What of this must outlive the process is in the store, beside the runtime's own state.
+ * That the queue is paused for such a reason is kept in the store, beside the runtime's own state: the next host knows it.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -11,7 +11,6 @@ import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { AgentSpec } from "../agent/AgentSpec.ts"
 import { AgentRuntime } from "../AgentRuntime.ts"
 import type { ReliabilityStatus } from "../RuntimeStatus.ts"
 import { Store } from "../store/Store.ts"
@@ -38,14 +37,12 @@ export interface HostControl {
   readonly decided: Effect.Effect<void>
   /** Ends as soon as no attempt runs, and starts none meanwhile. Answers how many run. */
   readonly retire: Effect.Effect<number>
-  /** An agent is, or is no longer, one that comes back with the host. */
-  readonly keep: (agentId: string) => Effect.Effect<void>
-  readonly drop: (agentId: string) => Effect.Effect<void>
 }
 
 /** Why the host has paused the queue. */
 const Held = Schema.Literals(["retired", "editor-closed"])
-const Kept = Schema.Array(Schema.String)
+
+const decodeHeld = Schema.decodeUnknownOption(Held)
 
 /** Work that goes on, or would, without anybody: parked until a time counts, what only a person can change does not. */
 export const hasWork = ({ agents, phase, tasks }: Pick<ReliabilityStatus, "agents" | "phase" | "tasks">): boolean =>
@@ -60,31 +57,26 @@ export const make = (options: Options): Effect.Effect<HostControl, never, AgentR
     const presence = yield* Presence.make(runtime, Duration.toMillis(Duration.fromInputUnsafe(options.grace ?? "10 seconds")))
 
     const loaded = yield* Effect.orDie(store.load)
-    const control = <A>(key: string, schema: Schema.Codec<A>): A | undefined => {
-      const found = loaded.patterns.find((pattern) => pattern.kind === "control" && pattern.key === key)
-      return found === undefined ? undefined : Option.getOrUndefined(Schema.decodeUnknownOption(schema)(found.state))
-    }
-    // A store that cannot write shows itself degraded; at worst an agent does not come back by itself.
-    const put = (key: string, state: unknown) =>
+    // A store that cannot write shows itself degraded; at worst a pause has to be ended by hand.
+    const put = (state: typeof Held.Type | undefined) =>
       Effect.ignore(
         store.commit(
           [
             state === undefined
-              ? { _tag: "DeletePattern", kind: "control", key }
-              : { _tag: "PutPattern", pattern: { kind: "control", key, state } }
+              ? { _tag: "DeletePattern", kind: "control", key: "held" }
+              : { _tag: "PutPattern", pattern: { kind: "control", key: "held", state } }
           ],
           store.epoch
         )
       )
 
-    let held: typeof Held.Type | undefined = control("held", Held)
-    const kept = new Set(control("kept", Kept))
+    let held = Option.getOrUndefined(decodeHeld(loaded.patterns.find(({ key, kind }) => kind === "control" && key === "held")?.state))
 
     const setHeld = (reason: typeof Held.Type | undefined) =>
       Effect.suspend(() => {
         if (held === reason) return Effect.void
         held = reason
-        return put("held", reason)
+        return put(reason)
       })
     const hold = (reason: typeof Held.Type) =>
       Effect.gen(function* () {
@@ -135,14 +127,8 @@ export const make = (options: Options): Effect.Effect<HostControl, never, AgentR
 
     const scope = yield* Effect.scope
 
-    // The start: what an earlier host held to be replaced goes on, and its agents come back; so do those of a run with work left.
+    // What an earlier host held because it was to be replaced goes on.
     yield* release("retired")
-    const specs = loaded.agents.filter(({ spec }) => kept.has(spec.id) || loaded.tasks.length > 0)
-    for (const { spec } of specs) {
-      kept.add(spec.id)
-      yield* Effect.forkScoped(Effect.ignore(runtime.spawn(encodeSpec(spec))), { startImmediately: true })
-    }
-    if (specs.length > 0) yield* put("kept", [...kept])
     yield* Effect.forkScoped(watchIdle)
     yield* Effect.forkScoped(watchEditors)
     yield* Effect.forkScoped(Effect.andThen(runtime.fenced, end("fenced")))
@@ -160,10 +146,6 @@ export const make = (options: Options): Effect.Effect<HostControl, never, AgentR
           yield* Effect.forkIn(watchRetirement, scope)
         }
         return (yield* runtime.getReliabilityStatus).tasks.running
-      }),
-      keep: (agentId) => Effect.suspend(() => (kept.has(agentId) ? Effect.void : put("kept", [...kept.add(agentId)]))),
-      drop: (agentId) => Effect.suspend(() => (kept.delete(agentId) ? put("kept", [...kept]) : Effect.void))
+      })
     }
   })
-
-const encodeSpec = Schema.encodeSync(AgentSpec)

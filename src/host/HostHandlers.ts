@@ -55,14 +55,7 @@ export const make = (parts: Parts) => {
     clientLeaving: ({ mode }, { client }: Caller) => presence.leaving(client.id, mode),
     updates: ({ after }) => UpdateFeed.updates({ runtime, store, ...(parts.buffer === undefined ? {} : { buffer: parts.buffer }) }, after),
 
-    spawn: ({ requestId, spec }) =>
-      once.run(
-        requestId,
-        Effect.tap(
-          Effect.tapErrorTag(runtime.spawn(spec as AgentInput), "AgentSpawnFailed", ({ agentId }) => control.keep(agentId)),
-          ({ id }) => control.keep(id)
-        )
-      ),
+    spawn: ({ requestId, spec }) => once.run(requestId, runtime.spawn(spec as AgentInput)),
     execute: ({ agentId, requestId, task }) => once.run(requestId, runtime.execute(agentId, task as TaskInput)),
     submit: ({ requestId, task }) => once.run(requestId, runtime.submit(task as TaskInput)),
     submitBatch: ({ requestId, ...batch }) => once.run(requestId, runtime.submitBatch(batch)),
@@ -72,7 +65,7 @@ export const make = (parts: Parts) => {
     cancelBatch: ({ id, reason, requestId }) => once.run(requestId, runtime.cancelBatch(id, reason)),
     await: ({ taskId }) => runtime.await(taskId),
     cancel: ({ reason, requestId, taskId }) => once.run(requestId, runtime.cancel(taskId, reason)),
-    remove: ({ agentId, requestId }) => once.run(requestId, Effect.andThen(control.drop(agentId), runtime.remove(agentId))),
+    remove: ({ agentId, requestId }) => once.run(requestId, runtime.remove(agentId)),
     restart: ({ agentId, requestId }) => once.run(requestId, runtime.restart(agentId)),
     agents: () => runtime.agents,
     tasks: () => runtime.tasks,

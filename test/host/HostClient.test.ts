@@ -279,24 +279,24 @@ describe("what clients are told", () => {
       for (let n = 0; n < 5; n++) yield* runtime.execute("a", { id: `t${n}` })
       const info = (yield* HostFile.read(directory))!
       const { client } = yield* Connection.open(info, { client: "test", version: "0" })
-      const after = (position: { readonly epoch: number; readonly seq: number }, count: number) =>
+      const told = (position: { readonly epoch: number; readonly seq: number }, count: number) =>
         Stream.runCollect(Stream.take(client.updates({ after: position }), count))
       const now = (yield* runtime.snapshot).seq
-      const missed = yield* after({ epoch, seq }, 1 + now - seq)
+      const missed = yield* told({ epoch, seq }, 1 + now - seq)
       assert.deepInclude(missed[0], { _tag: "Resumed", epoch, seq })
       assert.deepEqual(
         seqs(missed),
         Array.from({ length: now - seq }, (_, index) => seq + index + 1)
       )
       assert.deepEqual(
-        (yield* after({ epoch, seq: now }, 1)).map(({ _tag }) => _tag),
+        (yield* told({ epoch, seq: now }, 1)).map(({ _tag }) => _tag),
         ["Resumed"]
       )
       for (const position of [
         { epoch: epoch + 1, seq },
         { epoch, seq: now + 10 }
       ]) {
-        assert.deepInclude((yield* after(position, 1))[0], { _tag: "Snapshot", reason: "gap" })
+        assert.deepInclude((yield* told(position, 1))[0], { _tag: "Snapshot", reason: "gap" })
       }
     })
   )

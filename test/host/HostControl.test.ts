@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import * as Connection from "../../src/host/Connection.ts"
 import { hasWork } from "../../src/host/HostControl.ts"
 import * as HostFile from "../../src/host/HostFile.ts"
