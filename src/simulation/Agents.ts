@@ -33,9 +33,7 @@ interface Process {
 
 export interface Agents {
   readonly driver: AgentDriver
-  readonly reap: (
-    left: ReadonlyArray<{ readonly marker: string; readonly identity?: ProcessIdentity }>
-  ) => Effect.Effect<number>
+  readonly reap: (left: ReadonlyArray<{ readonly marker: string; readonly identity?: ProcessIdentity }>) => Effect.Effect<number>
   readonly check: (taskId: string, verifies: boolean) => Effect.Effect<Checked>
   /** The machine slept: turns lose their connection with this chance. */
   readonly breakConnections: (chance: number, random: Random.SeededRandom) => void
@@ -214,7 +212,8 @@ export const make = (scene: Scene): Agents => {
         let ended = 0
         for (const { identity, marker } of left) {
           for (const process of [...processes.values()]) {
-            const same = identity !== undefined && process.identity.pid === identity.pid && process.identity.startTime === identity.startTime
+            const same =
+              identity !== undefined && process.identity.pid === identity.pid && process.identity.startTime === identity.startTime
             if (!same && process.marker !== marker) continue
             end(process)
             ended++
@@ -228,9 +227,7 @@ export const make = (scene: Scene): Agents => {
             Effect.sleep(checkMillis),
             Effect.sync((): Checked => {
               const entry = ledger.get(taskId)
-              return entry?.done === true
-                ? { _tag: "Passed", verified: true }
-                : { _tag: "Failed", detail: "the work is not done" }
+              return entry?.done === true ? { _tag: "Passed", verified: true } : { _tag: "Failed", detail: "the work is not done" }
             })
           )
         : Effect.succeed({ _tag: "Passed", verified: false }),

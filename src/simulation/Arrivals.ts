@@ -2,6 +2,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { TaskInput } from "../AgentRuntime.ts"
+import type { InputInvalid } from "../runtime/Input.ts"
+import type { SubmitError } from "../runtime/Intake.ts"
 import { agentId, type Scene } from "./Scene.ts"
 import * as Random from "./SeededRandom.ts"
 import * as Workload from "./Workload.ts"
@@ -72,24 +74,24 @@ export const make = (scene: Scene, until: number): Arrivals => {
     })
   }
 
-  const submit = (one: Submission): void => {
+  const submit = (one: Submission, onAnswer: () => void = () => {}): void => {
     const host = scene.host()
     if (host?.runtime === undefined) return
-    host.incarnation.run(
-      Effect.catch(host.runtime.submit(one.input), (error) =>
-        Effect.sync(() => {
-          // It was acknowledged to a process that died before it could tell.
-          if (!waiting.has(one.plan.id)) return
-          if (error._tag === "QueueFull" || error._tag === "IntakeStopped") return retryLater()
-          ledger.violate("unknown-task", `${one.plan.id} was refused: ${error.message}`)
-          waiting.delete(one.plan.id)
-        })
-      )
-    )
+    const refused = (error: SubmitError | InputInvalid): void => {
+      // It was acknowledged to a process that died before it could tell.
+      if (!waiting.has(one.plan.id)) return onAnswer()
+      const inFlight = error._tag === "TaskInvalid" && /already|just now/.test(error.problem)
+      if (inFlight || error._tag === "QueueFull" || error._tag === "IntakeStopped") return retryLater()
+      ledger.violate("unknown-task", `${one.plan.id} was refused: ${error.message}`)
+      waiting.delete(one.plan.id)
+    }
+    host.incarnation.run(Effect.match(host.runtime.submit(one.input), { onSuccess: onAnswer, onFailure: refused }))
   }
 
+  /** One after the other, until one is refused. */
   const retryAll = (): void => {
-    for (const one of [...waiting.values()]) submit(one)
+    const one = waiting.values().next().value
+    if (one !== undefined) submit(one, () => void timeline.at(timeline.now(), retryAll))
   }
 
   const retryLater = (): void => {

@@ -313,7 +313,8 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
           if (entry === undefined) return
           endRun(entry, event.run)
           counts.cancelled++
-          if (!entry.excluded && entry.plan.poison === undefined) violate("cancelled-unasked", `${event.taskId} was cancelled, and nobody had asked for it`)
+          if (!entry.excluded && entry.plan.poison === undefined)
+            violate("cancelled-unasked", `${event.taskId} was cancelled, and nobody had asked for it`)
           entry.excluded = true
           return finish(entry, false, "cancelled")
         }

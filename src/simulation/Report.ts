@@ -15,7 +15,8 @@ const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", "
 const text = (value: string | number): string => String(value).replace(/[&<>"]/g, (character) => escapes[character]!)
 
 export const percent = (share: number): string => `${(share * 100).toFixed(4)} %`
-export const millis = (value: number): string => (value === 0 ? "0" : Duration.format(Duration.millis(value < 1_000 ? value : Math.round(value / 1_000) * 1_000)))
+export const millis = (value: number): string =>
+  value === 0 ? "0" : Duration.format(Duration.millis(value < 1_000 ? value : Math.round(value / 1_000) * 1_000))
 export const count = (value: number): string => value.toLocaleString("en-US")
 
 const figure = (title: string, note: string, body: string): string =>
@@ -27,7 +28,13 @@ const svg = (height: number, title: string, body: string): string =>
 const xOf = (at: number, end: number): number => (at / Math.max(1, end)) * width
 
 /** A line through these values, from the bottom up. */
-const line = (points: ReadonlyArray<readonly [at: number, value: number]>, end: number, top: number, height: number, name: string): string =>
+const line = (
+  points: ReadonlyArray<readonly [at: number, value: number]>,
+  end: number,
+  top: number,
+  height: number,
+  name: string
+): string =>
   `<polyline class="${name}" points="${points.map(([at, value]) => `${xOf(at, end).toFixed(1)},${(height - (value / Math.max(1, top)) * (height - 4)).toFixed(1)}`).join(" ")}"/>`
 
 const availabilityPlot = ({ clusters }: Result): string => {
@@ -53,7 +60,13 @@ const queuePlot = (samples: ReadonlyArray<Sample>, end: number): string => {
   const height = 110
   const top = samples.reduce((most, sample) => Math.max(most, sample.waiting, sample.running), 1)
   const series = (value: (sample: Sample) => number, name: string): string =>
-    line(samples.map((sample) => [sample.at, value(sample)] as const), end, top, height, name)
+    line(
+      samples.map((sample) => [sample.at, value(sample)] as const),
+      end,
+      top,
+      height,
+      name
+    )
   return figure(
     "Tasks that wait, and tasks that run",
     `at most ${count(top)}`,
@@ -92,7 +105,12 @@ const rows = (result: Result): ReadonlyArray<readonly [string, string]> => [
   ["Time to detect a hang, mean / longest", `${millis(result.timeToDetect.meanMillis)} / ${millis(result.timeToDetect.maxMillis)}`],
   ["Time to recover a task, median / 95 %", `${millis(result.timeToRecover.p50Millis)} / ${millis(result.timeToRecover.p95Millis)}`],
   ["Age at the first attempt, median / 95 %", `${millis(result.queueAge.p50Millis)} / ${millis(result.queueAge.p95Millis)}`],
-  ["Failures", Object.entries(result.failures).map(([why, number]) => `${why}: ${number}`).join(", ") || "none"],
+  [
+    "Failures",
+    Object.entries(result.failures)
+      .map(([why, number]) => `${why}: ${number}`)
+      .join(", ") || "none"
+  ],
   ["Event log", `${count(result.events)} events, SHA-256 ${result.eventLogSha256}`]
 ]
 
@@ -120,16 +138,23 @@ const columns: ReadonlyArray<readonly [string, (result: Result) => string]> = [
 
 /** What each pattern is worth, as a table of text. */
 export const comparison = (compared: ReadonlyArray<Compared>): string => {
-  const table = [["", ...columns.map(([name]) => name)], ...compared.map(({ name, result }) => [name, ...columns.map(([, value]) => value(result))])]
+  const table = [
+    ["", ...columns.map(([name]) => name)],
+    ...compared.map(({ name, result }) => [name, ...columns.map(([, value]) => value(result))])
+  ]
   const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))
-  return table.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join("  ")).join("\n")
+  return table
+    .map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join("  "))
+    .join("\n")
 }
 
 const comparisonTable = (compared: ReadonlyArray<Compared>): string =>
   compared.length < 2
     ? ""
     : `<h2>What each pattern is worth</h2><table><tr><th></th>${columns.map(([name]) => `<th>${text(name)}</th>`).join("")}</tr>${compared
-        .map(({ name, result }) => `<tr><th>${text(name)}</th>${columns.map(([, value]) => `<td>${text(value(result))}</td>`).join("")}</tr>`)
+        .map(
+          ({ name, result }) => `<tr><th>${text(name)}</th>${columns.map(([, value]) => `<td>${text(value(result))}</td>`).join("")}</tr>`
+        )
         .join("")}</table>`
 
 const style = `body{font:14px/1.5 system-ui,sans-serif;max-width:${width}px;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}
@@ -145,7 +170,9 @@ export const html = (title: string, compared: readonly [Compared, ...Array<Compa
   const table = rows(result)
     .map(([label, value]) => `<tr><th>${text(label)}</th><td>${text(value)}</td></tr>`)
     .join("")
-  const broken = result.violations.map((violation) => `<li>${text(`${violation.rule}, ${millis(violation.at)} in: ${violation.detail}`)}</li>`)
+  const broken = result.violations.map(
+    (violation) => `<li>${text(`${violation.rule}, ${millis(violation.at)} in: ${violation.detail}`)}</li>`
+  )
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${text(title)}</title><style>${style}</style><h1>${text(title)}</h1>
 <p>${count(result.agents)} agents, ${count(result.days)} days, ${result.seeds === 1 ? `seed ${result.seed}` : `${result.seeds} seeds from ${result.seed}`}${result.without.length === 0 ? "" : `, without ${text(result.without.join(", "))}`}${result.complete ? "" : ", stopped before its end"}.</p>
 <table>${table}</table>${availabilityPlot(result)}${queuePlot(result.samples, end)}${spansPlot(result.spans, end)}${comparisonTable(compared)}${

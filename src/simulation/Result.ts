@@ -189,4 +189,5 @@ export const isSound = (result: Result): boolean =>
   result.violations.length === 0 && result.lost + result.duplicated + result.wrongEnds + result.poisonEscaped === 0
 
 /** As a document for programs: without what is only there to be drawn. */
-export const forPrograms = ({ clusters: _, samples: __, spans: ___, ...rest }: Result): Omit<Result, "clusters" | "samples" | "spans"> => rest
+export const forPrograms = ({ clusters: _, samples: __, spans: ___, ...rest }: Result): Omit<Result, "clusters" | "samples" | "spans"> =>
+  rest

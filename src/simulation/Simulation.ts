@@ -92,8 +92,7 @@ const prepare = Effect.fnUntraced(function* (options: Options) {
       onFinished
     })
   let stopped = false
-  const result = (world: World.World): Result =>
-    resultOf(world, { seed, days, agents, without: options.without ?? [], complete: !stopped })
+  const result = (world: World.World): Result => resultOf(world, { seed, days, agents, without: options.without ?? [], complete: !stopped })
   const report = (world: World.World): boolean => {
     const { calendar, ledger, unix } = world.scene
     options.onProgress?.({

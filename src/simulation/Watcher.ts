@@ -43,7 +43,11 @@ const patience = 300_000
 /** More than these are not drawn. */
 const keptSpans = 4_000
 
-export const make = (scene: Scene, agents: () => Agents, options: { readonly keepEvery: number; readonly disturbances: () => number }): Watcher => {
+export const make = (
+  scene: Scene,
+  agents: () => Agents,
+  options: { readonly keepEvery: number; readonly disturbances: () => number }
+): Watcher => {
   const accounts = scene.accounts.length
   const gates = new Map<string, { readonly at: number; readonly until: number; readonly disturbances: number }>()
   const open = new Map<string, { readonly state: string; readonly from: number }>()
@@ -83,9 +87,19 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
   }
 
   /** A permit belongs to a task that runs, or to an agent that is started or looked at. */
-  const checkPermits = ({ agents, bulkhead, tasks }: ReliabilityStatus): void => {
-    const owners = tasks.running + (agents["starting"] ?? 0) + (agents["waiting"] ?? 0) + (agents["stalled"] ?? 0)
-    if (bulkhead.running > owners) scene.ledger.violate("left-over", `${bulkhead.running} permits are held, and ${owners} could hold one`)
+  const permitsTooMany = ({ agents, bulkhead, tasks }: ReliabilityStatus): boolean =>
+    bulkhead.running > tasks.running + (agents["starting"] ?? 0) + (agents["waiting"] ?? 0) + (agents["stalled"] ?? 0)
+
+  /** Looking makes circuits notice what time has done, and that may set work in motion: only what is there at a second look counts. */
+  const checkPermits = (host: Host, status: ReliabilityStatus): void => {
+    if (!permitsTooMany(status)) return
+    host.incarnation.run(
+      Effect.map(host.runtime!.getReliabilityStatus, (again) => {
+        if (!permitsTooMany(again)) return
+        const { agents, bulkhead, tasks } = again
+        scene.ledger.violate("left-over", `${bulkhead.running} permits are held by ${tasks.running} tasks and ${JSON.stringify(agents)}`)
+      })
+    )
   }
 
   /** To ask for every task is dear, and most of the time all of them move. */
@@ -126,7 +140,11 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
           gates.delete(event.account)
           return turn(`gate:${event.account}`, undefined)
         case "AgentStateChanged":
-          return event.state === "failed" ? turn(`agent ${event.agentId}`, "failed") : open.has(`agent ${event.agentId}`) ? turn(`agent ${event.agentId}`, undefined) : undefined
+          return event.state === "failed"
+            ? turn(`agent ${event.agentId}`, "failed")
+            : open.has(`agent ${event.agentId}`)
+              ? turn(`agent ${event.agentId}`, undefined)
+              : undefined
         default:
           return
       }
@@ -146,7 +164,7 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
       host.incarnation.run(
         Effect.flatMap(runtime.getReliabilityStatus, (status) => {
           const { blocked, parked, queued, running } = status.tasks
-          checkPermits(status)
+          checkPermits(host, status)
           keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
           if (queued + parked > 0 && anyWaitsLong()) return look(host, status)
           suspects.clear()
@@ -161,7 +179,7 @@ export const make = (scene: Scene, agents: () => Agents, options: { readonly kee
         Effect.map(host.runtime.getReliabilityStatus, (status) => {
           const { ledger } = scene
           if (status.tasks.running > 0) ledger.violate("left-over", `${status.tasks.running} tasks run although none is there`)
-          checkPermits(status)
+          checkPermits(host, status)
           const working = status.agents["working"] ?? 0
           if (working > 0) ledger.violate("left-over", `${working} agents work, and there is no work`)
           if (agents().living() > scene.agents) ledger.violate("orphan", `${agents().living()} processes live for ${scene.agents} agents`)

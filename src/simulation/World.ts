@@ -118,7 +118,10 @@ export const make = (options: Options): World => {
     host: () => host
   }
   const agents = Agents.make(scene)
-  const watcher = Watcher.make(scene, () => agents, { keepEvery: Math.max(lookEvery, until / 2_000), disturbances: () => machine.disturbances() })
+  const watcher = Watcher.make(scene, () => agents, {
+    keepEvery: Math.max(lookEvery, until / 2_000),
+    disturbances: () => machine.disturbances()
+  })
   const person = Person.make(scene)
 
   const onEvent = (event: RuntimeEvent): void => {

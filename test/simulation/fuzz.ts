@@ -46,7 +46,10 @@ export const generate = (number: number, days: number): Case => {
   base["workload"].pinned = random.between(0, 0.5)
   base["workload"].burst = { every: "12 hours", tasks: Math.ceil(random.between(1, 20)) }
   base["config"] = {
-    retry: { maxAttempts: 1 + Math.floor(random.between(0, 6)), strategy: ["exponential", "decorrelated", "fixed"][random.pick([1, 1, 1])] },
+    retry: {
+      maxAttempts: 1 + Math.floor(random.between(0, 6)),
+      strategy: ["exponential", "decorrelated", "fixed"][random.pick([1, 1, 1])]
+    },
     circuitBreaker: { consecutiveFailures: 1 + Math.floor(random.between(0, 8)), probes: 1 + Math.floor(random.between(0, 3)) },
     bulkhead: {
       global: { permits: 1 + Math.floor(random.between(0, 8)) },
@@ -65,7 +68,8 @@ export const broken = (world: Case, mutation: Mutation = {}): Effect.Effect<Read
     const profile = yield* Effect.fromResult(Profile.decode(JSON.stringify(world.profile), `fuzz-${world.seed}.yaml`))
     const result = yield* Simulation.run({ profile, seed: world.seed, days: world.days, agents: world.agents, ...mutation })
     const found = result.violations.map((violation) => `${violation.rule}: ${violation.detail}`)
-    for (const key of ["lost", "duplicated", "wrongEnds", "poisonEscaped"] as const) if (result[key] > 0) found.push(`${key}: ${result[key]}`)
+    for (const key of ["lost", "duplicated", "wrongEnds", "poisonEscaped"] as const)
+      if (result[key] > 0) found.push(`${key}: ${result[key]}`)
     return found
   }).pipe(
     Effect.catchDefect((defect) => Effect.succeed([`defect: ${String(defect)}`])),
@@ -127,4 +131,3 @@ export const firstBroken = (numbers: Iterable<number>, days: number, mutation: M
 /** The command that shows it again; the profile must have been written to the file. */
 export const commandLine = (world: Case, file: string): string =>
   `npm run -s nofx -- simulate --seed ${world.seed} --days ${world.days} --agents ${world.agents} --profile ${file}`
-

@@ -17,7 +17,10 @@ import { type Change, Store } from "../../src/store/Store.ts"
 import type { Mutation } from "./fuzz.ts"
 
 /** The runtime as `AgentRuntime.layer` composes it, with some of its patterns replaced. */
-const composed = (config: RuntimeConfig, replaced: Partial<{ bulkhead: Layer.Layer<Bulkhead.Bulkhead>; wheel: Layer.Layer<TimerWheel.TimerWheel> }>) =>
+const composed = (
+  config: RuntimeConfig,
+  replaced: Partial<{ bulkhead: Layer.Layer<Bulkhead.Bulkhead>; wheel: Layer.Layer<TimerWheel.TimerWheel> }>
+) =>
   Layer.effect(AgentRuntime.AgentRuntime, AgentRuntime.make(config)).pipe(
     Layer.provide([
       CircuitBreaker.layer(config.circuitBreaker),

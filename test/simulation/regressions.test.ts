@@ -1,0 +1,130 @@
+/** What simulations found in the runtime, each as a test that needs no simulation. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { AgentRuntime } from "../../src/AgentRuntime.ts"
+import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import * as Scripted from "../support/runtime.ts"
+
+const listening = Effect.gen(function* () {
+  const events: Array<RuntimeEvent> = []
+  yield* (yield* AgentRuntime).subscribe((event) => void events.push(event))
+  return events
+})
+
+const after = (millis: number, fault: Parameters<typeof Scripted.failure>[0]): Scripted.Script =>
+  Scripted.afterStart(Effect.andThen(Effect.sleep(millis), Effect.fail(Scripted.failure(fault, { sideEffects: "none" }))))
+
+describe("found by simulation", () => {
+  it.effect("C56 an attempt's end is durable before the same task is given to another account's agent", () =>
+    Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      const events = yield* listening
+      yield* runtime.spawn({ id: "a", driver: "limited", account: "one" })
+      const task = yield* runtime.submit({ id: "t", effect: "idempotent" })
+      yield* runtime.spawn({ id: "b", driver: "well", account: "two" })
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* runtime.await(task.key)).agentId, "b")
+      const attempts = events.filter((event) => event._tag === "AttemptAdmitted" || event._tag === "AttemptEnded")
+      assert.deepStrictEqual(
+        attempts.map(({ _tag, attempt }) => `${_tag} ${attempt}`),
+        ["AttemptAdmitted 1", "AttemptEnded 1", "AttemptAdmitted 2", "AttemptEnded 2"]
+      )
+    }).pipe(
+      Effect.provide(
+        Scripted.layer({
+          drivers: {
+            limited: Scripted.driver(after(1_000, { _tag: "RateLimited", detail: "limit" })),
+            well: Scripted.driver(Scripted.succeedAfter("1 second"))
+          }
+        })
+      )
+    )
+  )
+
+  it.effect("C28 C31 a task of a kind of its own is redriven like any other", () => {
+    let calls = 0
+    return Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      yield* runtime.spawn({ id: "a", driver: "once" })
+      yield* runtime.submit({ id: "t", kind: "review", effect: "idempotent" })
+      yield* TestClock.adjust("1 minute")
+      const [letter] = yield* runtime.getDLQMessages
+      assert.strictEqual(letter?.kind, "review")
+      const redriven = yield* runtime.retryDLQMessage(letter!.id)
+      assert.strictEqual(redriven._tag, "Redriven")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* runtime.await("t")).state, "succeeded")
+    }).pipe(
+      Effect.provide(
+        Scripted.layer({
+          drivers: {
+            once: Scripted.driver((attempt, agent) =>
+              (++calls === 1 ? after(1_000, { _tag: "Refused", detail: "no" }) : Scripted.succeedAfter("1 second"))(attempt, agent)
+            )
+          }
+        })
+      )
+    )
+  })
+
+  it.effect("C28 what somebody cancels while it is redriven stays cancelled", () => {
+    let down = true
+    return Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      const events = yield* listening
+      yield* runtime.spawn({ id: "a", driver: "down" })
+      yield* runtime.submit({ id: "t", effect: "idempotent" })
+      while (!events.some((event) => event._tag === "DeadLetterAdded")) yield* TestClock.adjust("1 second")
+      down = false
+      while (!events.some((event) => event._tag === "DeadLetterRedriven")) yield* TestClock.adjust("10 seconds")
+      yield* TestClock.adjust("1 second")
+      yield* runtime.cancel("t")
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(events.filter((event) => event._tag === "DeadLetterRedriven").length, 1)
+      assert.strictEqual((yield* runtime.await("t")).state, "cancelled")
+    }).pipe(
+      Effect.provide(
+        Scripted.layer({
+          config: { retry: { maxAttempts: 1 } },
+          drivers: {
+            down: Scripted.driver((attempt, agent) =>
+              (down ? after(1_000, { _tag: "Outage", detail: "down" }) : Scripted.succeedAfter("10 minutes"))(attempt, agent)
+            )
+          }
+        })
+      )
+    )
+  })
+
+  it.effect("C03 tasks behind a probe that does not end go on when it is given up", () => {
+    let calls = 0
+    return Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      const events = yield* listening
+      yield* runtime.spawn({ id: "a", driver: "slow", account: "one" })
+      yield* runtime.spawn({ id: "b", driver: "slow", account: "one" })
+      for (const id of ["t1", "t2"]) yield* runtime.submit({ id, effect: "idempotent" })
+      // Both fail, the circuit opens, and the probe is silent: nothing else happens that could wake anybody.
+      yield* TestClock.adjust("15 minutes")
+      const admitted = events.filter((event) => event._tag === "AttemptAdmitted")
+      assert.strictEqual(admitted.length, 4)
+      for (const id of ["t1", "t2"]) yield* runtime.cancel(id)
+    }).pipe(
+      Effect.provide(
+        Scripted.layer({
+          config: {
+            retry: { maxAttempts: 100 },
+            circuitBreaker: { consecutiveFailures: 2, openTime: "30 seconds", maxOpenTime: "30 seconds" },
+            timeLimit: { stall: "1 hour" }
+          },
+          drivers: {
+            slow: Scripted.driver((attempt, agent) =>
+              (++calls <= 2 ? after(1_000, { _tag: "Outage", detail: "down" }) : Scripted.succeedAfter("30 minutes"))(attempt, agent)
+            )
+          }
+        })
+      )
+    )
+  })
+})
