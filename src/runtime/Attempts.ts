@@ -14,6 +14,7 @@ import type { AttemptContext, AttemptFailure, Checked, Progress } from "../agent
 import type { AgentSpec } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
 import * as Runaway from "../agent/Runaway.ts"
+import { thrownText } from "../reliability/CauseText.ts"
 import type { Claim, Task } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import { append, type Agent, type Core, type Running, setAgentState, type Stop } from "./Core.ts"
@@ -22,8 +23,10 @@ import type { Admission } from "./Pipe.ts"
 import { openContext } from "./Supervisor.ts"
 import * as Watch from "./Watch.ts"
 
-/** Bytes of an answer's end that stay in the record. */
+/** Characters of an answer's end that stay in the record. */
 const keptOutput = 4_000
+/** Characters of an original error's beginning that do. */
+const keptCause = 8_000
 
 export interface Attempts {
   /** Starts the task on the agent; everything is held already. */
@@ -34,9 +37,6 @@ export interface Attempts {
 
 /** What is known when an attempt's driver has ended. */
 type Ended = { readonly _tag: "Claimed"; readonly claim: Claim } | { readonly _tag: "Failed"; readonly failure: TaskLife.Failure }
-
-const causeText = (cause: unknown): string | undefined =>
-  cause === undefined ? undefined : cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
 
 export const make = (core: Core, settlement: Settlement): Attempts => {
   const { config, journal, table } = core
@@ -131,7 +131,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const started = (sessionId?: string): Effect.Effect<void> =>
       Effect.suspend(() => {
         if (stopped() !== undefined) return Effect.interrupt
-        core.retryBudget.deposit(agent.account)
+        if (attempt.attempt === 1) core.retryBudget.deposit(agent.account)
         const next = TaskLife.started(read(key), core.wallNow(), sessionId)
         table.put(next)
         return journal.commit([{ _tag: "PutTask", task: next }, append(core, { _tag: "AttemptStarted", ...ids })])
@@ -170,6 +170,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       const asked: Fault | undefined =
         stop === undefined ? undefined : stop._tag === "Fault" ? stop.fault : { _tag: "Cancelled", detail: stop.reason }
       const defect = exit.cause.reasons.find(Cause.isDieReason)?.defect
+      const cause = reported?.cause ?? defect
       const fault: Fault = asked ??
         reported?.fault ?? {
           _tag: "Unknown",
@@ -185,7 +186,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
           sessionLost: reported?.sessionLost,
           outputFile: reported?.outputFile,
           usage: reported?.usage,
-          cause: core.redact(causeText(reported?.cause ?? defect))
+          cause: cause === undefined ? undefined : core.redact(thrownText(cause)).slice(0, keptCause)
         }
       }
     })

@@ -4,13 +4,14 @@
  * An outcome counts only while its attempt is the open one; a later one is recorded as `LateOutcome` and changes nothing.
  */
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { consequences, type Fault } from "../agent/Fault.ts"
 import { outcomeUnknown } from "../reliability/DeadLetter.ts"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import type { Change } from "../store/Store.ts"
-import { isEnd, Task } from "../task/Task.ts"
+import { isEnd, Task, type Waiting } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import * as Verdict from "../task/Verdict.ts"
 import { heldMark } from "./Batches.ts"
@@ -31,6 +32,8 @@ export interface Settlement {
   readonly successChanges: (task: Task, verified: boolean) => ReadonlyArray<Change>
   /** Opens the next run of a task that was dead-lettered. Puts the record. */
   readonly redriveChanges: (task: Task) => ReadonlyArray<Change>
+  /** A parked task whose time has come: it waits for its turn, or, without a token of its account's retry budget, for another time. */
+  readonly due: (task: Task) => Task
   /** Changes after a recorded failure: retry, release or end. Puts the records. */
   readonly failureChanges: (
     task: Task,
@@ -183,14 +186,30 @@ export const make = (core: Core): Settlement => {
       budgetWaitMillis: core.retryBudget.waitMillis(account) ?? null
     })
     if (verdict._tag === "DeadLetter") return { changes: deadLetterChanges(task, verdict), next: `dead letter: ${verdict.reason}` }
-    if (verdict.withdraws) core.retryBudget.tryWithdraw(account)
     if (verdict.gate) return { changes: [put(TaskLife.queued(task))], next: "waits for the account" }
-    const waiting = { for: "retry" as const, detail: verdict.detail, notBefore: verdict.notBefore }
+    const { notBefore } = verdict
+    const waiting: Waiting = core.retryBudget.tryWithdraw(account)
+      ? { for: "retry", detail: verdict.detail, notBefore }
+      : { for: "budget", detail: `the retry budget of account ${account} is spent; last ${verdict.detail}`, notBefore }
     const next = TaskLife.parked(TaskLife.delayed(task, verdict.delayMillis), waiting)
     return {
       changes: [put(next), append(core, { _tag: "TaskParked", ...ids(next), waiting })],
-      next: `again at ${DateTime.formatIso(DateTime.makeUnsafe(verdict.notBefore))}`
+      next: `again at ${DateTime.formatIso(DateTime.makeUnsafe(notBefore))}`
     }
+  }
+
+  const due: Settlement["due"] = (task) => {
+    const { waiting } = task
+    if (waiting?.for !== "budget") return TaskLife.queued(task)
+    // An agent that is gone has no account to spend from.
+    const account = core.agents.get(TaskLife.lastAttempt(task)!.agentId)?.account
+    if (account === undefined) return TaskLife.queued(task)
+    const wait = core.retryBudget.waitMillis(account)
+    if (wait === 0 && core.retryBudget.tryWithdraw(account)) return TaskLife.queued(task)
+    return TaskLife.parked(task, {
+      ...waiting,
+      notBefore: core.wallNow() + Math.max(1, Math.ceil(wait ?? Duration.toMillis(config.retry.maxDelay)))
+    })
   }
 
   /** Gives a task back that was stopped because its agent, or the runtime, goes away. */
@@ -240,6 +259,7 @@ export const make = (core: Core): Settlement => {
     deadLetterChanges,
     successChanges,
     failureChanges,
+    due,
     succeeded: (key, running, verified) =>
       Effect.suspend(() => {
         const task = table.get(key)

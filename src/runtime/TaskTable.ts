@@ -23,6 +23,8 @@ export interface Options {
   /** Calls back after a time, in milliseconds; what is armed while the host sleeps is armed anew by `rearm`. */
   readonly arm: (delayMillis: number, fire: () => void) => Timer
   readonly wallNow: () => number
+  /** A parked task as it is when its time has come: queued, or parked until a later time. */
+  readonly due: (task: Task) => Task
   /** A task may be dispatched now. */
   readonly onReady: () => void
   /** A task's deadline is there. It has not ended. */
@@ -84,7 +86,7 @@ export const make = (options: Options): TaskTable => {
 
   /** A retried task is out of the queue until its time; a task that a stage refused keeps its place in it. */
   const waitsForTime = (task: Task): boolean =>
-    task.state === "parked" && task.waiting?.for === "retry" && task.waiting.notBefore !== undefined
+    task.state === "parked" && (task.waiting?.for === "retry" || task.waiting?.for === "budget") && task.waiting.notBefore !== undefined
 
   const armPark = (task: Task): void => {
     drop(parks, task.key)
@@ -101,8 +103,9 @@ export const make = (options: Options): TaskTable => {
     const task = tasks.get(key)
     if (task === undefined || !waitsForTime(task)) return
     if (task.waiting!.notBefore! > options.wallNow()) return armPark(task)
-    put(TaskLife.queued(task))
-    options.onReady()
+    const next = options.due(task)
+    put(next)
+    if (next.state === "queued") options.onReady()
   }
 
   const armDeadline = (task: Task): void => {

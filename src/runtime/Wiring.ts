@@ -121,6 +121,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       ageingMillis: Duration.toMillis(config.queue.ageing),
       arm,
       wallNow,
+      due: (task) => settlement.due(task),
       onReady: () => core.pump(),
       onDeadline: (task) => {
         // A running attempt has the deadline as its limit; it settles the task itself.

@@ -14,15 +14,14 @@ import * as TaskLife from "./TaskLife.ts"
 
 export type Verdict =
   /**
-   * Another attempt, not before this time (Unix milliseconds). `gate`: the account's gate decides when. `withdraws`: it costs a token of the
-   * account's retry budget; a retry that the spent budget delays costs none.
+   * Another attempt, not before this time (Unix milliseconds). `gate`: the account's gate decides when; without it the attempt costs a token of
+   * the account's retry budget, be it now or later.
    */
   | {
       readonly _tag: "Retry"
       readonly notBefore: number
       readonly delayMillis: number
       readonly gate: boolean
-      readonly withdraws: boolean
       readonly detail: string
     }
   /** The end of this run. */
@@ -108,8 +107,8 @@ export const decide = (
   })
   if (decision._tag === "GiveUp") return deadLetter(`${decision.reason}; last ${describe(fault)}`, fault._tag, consequence.redrive)
   if (consequence.closesGate) {
-    return { _tag: "Retry", notBefore: options.now, delayMillis: 0, gate: true, withdraws: false, detail: describe(fault) }
+    return { _tag: "Retry", notBefore: options.now, delayMillis: 0, gate: true, detail: describe(fault) }
   }
   const { delayMillis, notBefore } = decision
-  return { _tag: "Retry", notBefore, delayMillis, gate: false, withdraws: decision._tag === "Retry", detail: describe(fault) }
+  return { _tag: "Retry", notBefore, delayMillis, gate: false, detail: describe(fault) }
 }

@@ -1,0 +1,226 @@
+/** What a failure means for its task, its agent, its account and everybody else, on the runtime's own surface. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { AgentRuntime } from "../../src/AgentRuntime.ts"
+import type { EventOf, RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import * as Scripted from "../support/runtime.ts"
+
+const { afterStart, claim, driver, failure, succeedAfter } = Scripted
+
+type Service = AgentRuntime["Service"]
+
+const withRuntime = <A, E>(
+  options: Scripted.Options,
+  body: (runtime: Service, events: ReadonlyArray<RuntimeEvent>) => Effect.Effect<A, E>
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      const events: Array<RuntimeEvent> = []
+      yield* runtime.subscribe((event) => void events.push(event))
+      return yield* Effect.ensuring(body(runtime, events), Effect.all([runtime.shutdown, runtime.shutdown], { concurrency: "unbounded" }))
+    })
+  ).pipe(Effect.provide(Scripted.layer(options)))
+
+const of = <Tag extends RuntimeEvent["_tag"]>(events: ReadonlyArray<RuntimeEvent>, tag: Tag) =>
+  events.filter((event): event is EventOf<Tag> => event._tag === tag)
+
+const starts = (events: ReadonlyArray<RuntimeEvent>, taskId: string): ReadonlyArray<number> =>
+  of(events, "AttemptStarted")
+    .filter((event) => event.taskId === taskId)
+    .map((event) => event.at)
+
+const outage = failure({ _tag: "Outage", detail: "nothing answers" })
+const crash = failure({ _tag: "Crashed", detail: "gone", exitCode: null, signal: "SIGSEGV" })
+const overloaded = (retryAfterMillis: number) => failure({ _tag: "Overloaded", detail: "529", retryAfterMillis })
+const numbered = (count: number, prefix = "t"): ReadonlyArray<string> => Array.from({ length: count }, (_, n) => `${prefix}${n}`)
+
+/** No breaker opens: what is looked at is what the other patterns do alone. */
+const noBreaker = { consecutiveFailures: 100_000 }
+const steady = { strategy: "fixed", jitter: "none", baseDelay: "1 second" }
+
+describe("AgentRuntime's answers to faults", () => {
+  it.effect("C14 under a total outage the retries of all agents of an account stay within its budget; nothing is dead-lettered by it", () =>
+    withRuntime(
+      {
+        drivers: { fake: driver((attempt, agentId) => (agentId === "z" ? inTurn : afterStart(Effect.fail(outage)))(attempt, agentId)) },
+        config: {
+          circuitBreaker: noBreaker,
+          retry: { ...steady, maxAttempts: 1000, budget: { ratio: 0.2, minimum: 3, window: "1 minute" } },
+          bulkhead: { global: { permits: 50 }, perAccount: { permits: 50 } }
+        }
+      },
+      (runtime, events) =>
+        Effect.gen(function* () {
+          for (const id of numbered(10, "a")) yield* runtime.spawn({ id, driver: "fake", account: "down", capabilities: ["work"] })
+          yield* runtime.spawn({ id: "z", driver: "fake", account: "well" })
+          for (const id of numbered(100)) yield* runtime.submit({ id, effect: "idempotent", capabilities: ["work"] })
+          yield* TestClock.adjust("10 minutes")
+          const retries = of(events, "AttemptStarted").length - 100
+          assert.isAtMost(retries, 0.2 * 100 + 3 * 11)
+          assert.isAtLeast(retries, 0.2 * 100 + 3 * 9)
+          assert.strictEqual((yield* runtime.getReliabilityStatus).tasks["dead-lettered"], 0)
+          const metrics = yield* runtime.getRetryMetrics
+          assert.strictEqual(metrics.retries, retries)
+          assert.isAbove(metrics.budgetRefusals, 0)
+          const waiting = (yield* runtime.tasks).find((task) => task.id === "t50")!.waiting!
+          assert.strictEqual(waiting.for, "budget")
+          assert.include(waiting.detail, "retry budget of account down is spent")
+          // Another account's budget is its own.
+          yield* runtime.submit({ id: "elsewhere", agent: "z", effect: "idempotent" })
+          yield* TestClock.adjust("2 seconds")
+          assert.deepInclude(yield* runtime.await("elsewhere"), { state: "succeeded", attempts: 2 })
+        })
+    )
+  )
+  let turns = 0
+  const inTurn: Scripted.Script = (attempt, agentId) =>
+    (turns++ === 0 ? afterStart(Effect.fail(outage)) : succeedAfter(1))(attempt, agentId)
+
+  it.effect("C15 an open circuit is not hammered by retries, and its refusals use up no attempts", () =>
+    withRuntime(
+      {
+        drivers: { fake: driver(afterStart(Effect.fail(outage))) },
+        config: {
+          circuitBreaker: { consecutiveFailures: 1, openTime: "1 minute", openTimeFactor: 1 },
+          retry: { ...steady, maxAttempts: 3 }
+        }
+      },
+      (runtime, events) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "fake" })
+          yield* runtime.submit({ id: "t", effect: "idempotent" })
+          yield* TestClock.adjust("59 seconds")
+          assert.strictEqual(starts(events, "t").length, 1)
+          assert.strictEqual((yield* runtime.tasks)[0]?.waiting?.for, "circuitBreaker")
+          yield* TestClock.adjust("4 minutes")
+          const at = starts(events, "t")
+          assert.strictEqual(at.length, 3)
+          for (const [index, time] of at.entries()) if (index > 0) assert.isAtLeast(time - at[index - 1]!, 60_000)
+          const end = yield* runtime.await("t")
+          assert.deepInclude(end, { state: "dead-lettered", attempts: 3 })
+          assert.include(end.reason, "3 of 3 attempts failed")
+        })
+    )
+  )
+
+  it.effect("C13 the next attempt is never earlier than the provider's hint", () => {
+    let turn = 0
+    const script: Scripted.Script = (attempt) =>
+      Effect.andThen(attempt.started(), turn++ < 2 ? Effect.fail(overloaded(90_000)) : Effect.succeed(claim()))
+    return withRuntime({ drivers: { fake: driver(script) }, config: { circuitBreaker: noBreaker, retry: steady } }, (runtime, events) =>
+      Effect.gen(function* () {
+        yield* runtime.spawn({ id: "a", driver: "fake" })
+        yield* runtime.submit({ id: "t", effect: "idempotent" })
+        yield* TestClock.adjust("10 minutes")
+        const at = starts(events, "t")
+        assert.strictEqual(at.length, 3)
+        for (const [index, time] of at.entries()) if (index > 0) assert.isAtLeast(time - at[index - 1]!, 90_000)
+        assert.strictEqual((yield* runtime.await("t")).state, "succeeded")
+      })
+    )
+  })
+
+  for (const [name, fault] of [
+    ["an overload", overloaded(600_000)],
+    ["a rate limit", failure({ _tag: "RateLimited", detail: "429", retryAfterMillis: 600_000 })]
+  ] as const) {
+    it.effect(`C13 a hint past the deadline ends the task at once, saying so: ${name}`, () =>
+      withRuntime({ drivers: { fake: driver(afterStart(Effect.fail(fault))) } }, (runtime) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "fake" })
+          yield* runtime.submit({ id: "t", effect: "idempotent", deadline: "5 minutes" })
+          yield* TestClock.adjust("1 second")
+          const end = yield* runtime.await("t")
+          assert.deepInclude(end, { state: "dead-lettered", attempts: 1 })
+          assert.include(end.reason, "the deadline is in 5m")
+        })
+      )
+    )
+  }
+
+  it.effect("C16 a dead letter has every attempt with its agent, its times, its fault and the original error", () => {
+    const errors = [new Error("socket hang up"), { code: "E_TEAPOT", deep: ["short and stout"] }, "plain text"]
+    let turn = 0
+    const script: Scripted.Script = (attempt) =>
+      Effect.andThen(
+        attempt.started(),
+        Effect.andThen(
+          Effect.sleep("2 seconds"),
+          Effect.suspend(() => Effect.fail({ ...outage, cause: errors[turn++] }))
+        )
+      )
+    return withRuntime(
+      { drivers: { fake: driver(script) }, config: { circuitBreaker: noBreaker, retry: { ...steady, maxAttempts: 3 } } },
+      (runtime) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "fake" })
+          yield* runtime.submit({ id: "t", effect: "idempotent" })
+          yield* TestClock.adjust("1 minute")
+          const [letter] = yield* runtime.getDLQMessages
+          const { attempts } = letter!.payload as { readonly attempts: ReadonlyArray<Record<string, unknown>> }
+          assert.deepEqual(
+            attempts.map(({ agentId, attempt, endedAt, fault, startedAt }) => [
+              agentId,
+              attempt,
+              startedAt,
+              endedAt,
+              (fault as { _tag: string })._tag
+            ]),
+            [
+              ["a", 1, 0, 2000, "Outage"],
+              ["a", 2, 3000, 5000, "Outage"],
+              ["a", 3, 6000, 8000, "Outage"]
+            ]
+          )
+          assert.include(attempts[0]!["cause"], "Error: socket hang up")
+          assert.include(attempts[0]!["cause"], "Faults.test.ts")
+          assert.include(attempts[1]!["cause"], "E_TEAPOT")
+          assert.include(attempts[1]!["cause"], "short and stout")
+          assert.strictEqual(attempts[2]!["cause"], "plain text")
+        })
+    )
+  })
+
+  const bad: ReadonlyArray<readonly [string, Scripted.Script, string]> = [
+    ["crashes at every task", afterStart(Effect.fail(crash)), "one"],
+    ["crashes before it begins", () => Effect.fail(failure({ _tag: "SpawnFailed", detail: "no", reason: "x" }, { started: false })), "one"],
+    ["breaks its protocol", afterStart(Effect.fail(failure({ _tag: "ProtocolViolation", detail: "noise" }))), "one"],
+    ["hangs at every task", afterStart(Effect.never), "one"],
+    ["has a driver with a bug", () => Effect.die(new Error("bug")), "one"],
+    ["finds nobody at its provider", afterStart(Effect.fail(outage)), "two"],
+    ["is limited all the time", afterStart(Effect.fail(failure({ _tag: "RateLimited", detail: "429" }))), "two"]
+  ]
+  for (const [name, script, account] of bad) {
+    it.effect(`C45 an agent that ${name} leaves what another does as it was`, () => {
+      /** When each task of b ended, beside an agent a or without it. */
+      const ends = (beside: boolean) =>
+        withRuntime(
+          {
+            drivers: { fake: driver((attempt, agentId) => (agentId === "a" ? script : succeedAfter("7 seconds"))(attempt, agentId)) },
+            config: { bulkhead: { global: { permits: 2 }, perAccount: { permits: 2 } }, timeLimit: { stall: "1 minute" } }
+          },
+          (runtime, events) =>
+            Effect.gen(function* () {
+              if (beside) {
+                yield* runtime.spawn({ id: "a", driver: "fake", account })
+                for (const id of numbered(30, "a")) yield* runtime.submit({ id, agent: "a", effect: "idempotent", priority: "high" })
+              }
+              yield* runtime.spawn({ id: "b", driver: "fake", account: "one" })
+              for (const id of numbered(50, "b")) yield* runtime.submit({ id, agent: "b", deadline: "10 minutes" })
+              yield* TestClock.adjust("20 minutes")
+              return of(events, "TaskSucceeded")
+                .filter((event) => event.agentId === "b")
+                .map((event) => [event.taskId, event.at])
+            })
+        )
+      return Effect.gen(function* () {
+        const alone = yield* ends(false)
+        assert.strictEqual(alone.length, 50)
+        yield* TestClock.setTime(0)
+        assert.deepEqual(yield* ends(true), alone)
+      })
+    })
+  }
+})
