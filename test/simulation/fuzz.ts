@@ -5,14 +5,20 @@ import { profiles } from "../../src/simulation/profiles.ts"
 import * as Random from "../../src/simulation/SeededRandom.ts"
 import * as Simulation from "../../src/simulation/Simulation.ts"
 
-type Json = Record<string, any>
+type Fields = Record<string, unknown>
+/** A profile as a file has it. */
+interface ProfileFile {
+  readonly workload: Fields
+  readonly faults: Record<string, Fields>
+  config?: Fields
+}
 
-/** One world. The profile is as a file has it. */
+/** One world. */
 export interface Case {
   readonly seed: number
   readonly days: number
   readonly agents: number
-  readonly profile: Json
+  readonly profile: ProfileFile
 }
 
 /** What replaces a part of the world: a runtime that is broken on purpose. */
@@ -31,21 +37,22 @@ const scaled = (text: string, factor: number): string =>
 export const generate = (number: number, days: number): Case => {
   const random = Random.make(number, "fuzz")
   const names = Object.keys(profiles) as Array<keyof typeof profiles>
-  const base = structuredClone(profiles[names[random.pick(names.map(() => 1))]!]) as Json
+  const base = structuredClone(profiles[names[random.pick(names.map(() => 1))]!]) as unknown as ProfileFile
   for (const [part, groups] of Object.entries(faultGroups)) {
     for (const group of groups) {
-      const fault = base["faults"][part][group]
-      if (typeof fault === "string") base["faults"][part][group] = scaled(fault, 4 ** random.between(-1, 1))
-      else if (fault?.every !== undefined) fault.every = scaled(fault.every, 4 ** random.between(-1, 1))
+      const faults = base.faults[part]!
+      const fault = faults[group] as string | { every: string } | undefined
+      if (typeof fault === "string") faults[group] = scaled(fault, 4 ** random.between(-1, 1))
+      else if (typeof fault === "object" && "every" in fault) fault.every = scaled(fault.every, 4 ** random.between(-1, 1))
     }
   }
-  base["workload"].tasksPerAgentHour = random.between(1, 5)
-  base["workload"].accounts = 1 + Math.floor(random.between(0, 3))
-  base["workload"].dependent = random.between(0, 0.2)
-  base["workload"].cancelled = random.between(0, 0.05)
-  base["workload"].pinned = random.between(0, 0.5)
-  base["workload"].burst = { every: "12 hours", tasks: Math.ceil(random.between(1, 20)) }
-  base["config"] = {
+  base.workload["tasksPerAgentHour"] = random.between(1, 5)
+  base.workload["accounts"] = 1 + Math.floor(random.between(0, 3))
+  base.workload["dependent"] = random.between(0, 0.2)
+  base.workload["cancelled"] = random.between(0, 0.05)
+  base.workload["pinned"] = random.between(0, 0.5)
+  base.workload["burst"] = { every: "12 hours", tasks: Math.ceil(random.between(1, 20)) }
+  base.config = {
     retry: {
       maxAttempts: 1 + Math.floor(random.between(0, 6)),
       strategy: ["exponential", "decorrelated", "fixed"][random.pick([1, 1, 1])]
@@ -82,21 +89,21 @@ function* smaller(world: Case): Generator<Case> {
   if (world.agents > 1) yield { ...world, agents: Math.floor(world.agents / 2) }
   for (const [part, groups] of Object.entries(faultGroups)) {
     for (const group of groups) {
-      if (world.profile["faults"][part][group] === undefined) continue
+      if (world.profile.faults[part]![group] === undefined) continue
       const profile = structuredClone(world.profile)
-      delete profile["faults"][part][group]
+      delete profile.faults[part]![group]
       yield { ...world, profile }
     }
   }
-  for (const section of Object.keys(world.profile["config"] ?? {})) {
+  for (const section of Object.keys(world.profile.config ?? {})) {
     const profile = structuredClone(world.profile)
-    delete profile["config"][section]
+    delete profile.config![section]
     yield { ...world, profile }
   }
   for (const key of ["burst", "dependent", "cancelled", "pinned", "poison"]) {
-    if (world.profile["workload"][key] === undefined) continue
+    if (world.profile.workload[key] === undefined) continue
     const profile = structuredClone(world.profile)
-    delete profile["workload"][key]
+    delete profile.workload[key]
     yield { ...world, profile }
   }
 }

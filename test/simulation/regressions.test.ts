@@ -12,7 +12,7 @@ const listening = Effect.gen(function* () {
   return events
 })
 
-const after = (millis: number, fault: Parameters<typeof Scripted.failure>[0]): Scripted.Script =>
+const failAfter = (millis: number, fault: Parameters<typeof Scripted.failure>[0]): Scripted.Script =>
   Scripted.afterStart(Effect.andThen(Effect.sleep(millis), Effect.fail(Scripted.failure(fault, { sideEffects: "none" }))))
 
 describe("found by simulation", () => {
@@ -34,7 +34,7 @@ describe("found by simulation", () => {
       Effect.provide(
         Scripted.layer({
           drivers: {
-            limited: Scripted.driver(after(1_000, { _tag: "RateLimited", detail: "limit" })),
+            limited: Scripted.driver(failAfter(1_000, { _tag: "RateLimited", detail: "limit" })),
             well: Scripted.driver(Scripted.succeedAfter("1 second"))
           }
         })
@@ -60,7 +60,7 @@ describe("found by simulation", () => {
         Scripted.layer({
           drivers: {
             once: Scripted.driver((attempt, agent) =>
-              (++calls === 1 ? after(1_000, { _tag: "Refused", detail: "no" }) : Scripted.succeedAfter("1 second"))(attempt, agent)
+              (++calls === 1 ? failAfter(1_000, { _tag: "Refused", detail: "no" }) : Scripted.succeedAfter("1 second"))(attempt, agent)
             )
           }
         })
@@ -89,7 +89,7 @@ describe("found by simulation", () => {
           config: { retry: { maxAttempts: 1 } },
           drivers: {
             down: Scripted.driver((attempt, agent) =>
-              (down ? after(1_000, { _tag: "Outage", detail: "down" }) : Scripted.succeedAfter("10 minutes"))(attempt, agent)
+              (down ? failAfter(1_000, { _tag: "Outage", detail: "down" }) : Scripted.succeedAfter("10 minutes"))(attempt, agent)
             )
           }
         })
@@ -120,7 +120,7 @@ describe("found by simulation", () => {
           },
           drivers: {
             slow: Scripted.driver((attempt, agent) =>
-              (++calls <= 2 ? after(1_000, { _tag: "Outage", detail: "down" }) : Scripted.succeedAfter("30 minutes"))(attempt, agent)
+              (++calls <= 2 ? failAfter(1_000, { _tag: "Outage", detail: "down" }) : Scripted.succeedAfter("30 minutes"))(attempt, agent)
             )
           }
         })
