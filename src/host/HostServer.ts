@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import type * as Scope from "effect/Scope"
@@ -109,7 +110,9 @@ export const make = (
         Layer.provide(handlers),
         Layer.provide(RpcServer.layerProtocolSocketServer),
         Layer.provide(RpcSerialization.layerNdjsonWith({ maxBufferSize: maxMessage })),
-        Layer.provide(Layer.succeed(SocketServer.SocketServer, server))
+        Layer.provide(Layer.succeed(SocketServer.SocketServer, server)),
+        // A client that is killed resets its connection: that is no error of the host.
+        Layer.provide(Layer.succeed(References.UnhandledLogLevel)("Debug"))
       )
     )
     yield* Effect.acquireRelease(HostFile.write(directory, info), () => HostFile.remove(directory, info.epoch))
