@@ -104,10 +104,10 @@ export class Vsc {
     })
   }
 
-  address(folder: string | undefined = this.folder): string {
-    const url = new URL(`http://127.0.0.1:${this.port}/`)
-    url.searchParams.set(folder === undefined ? "ew" : "folder", folder ?? "true")
-    return url.href
+  /** Of a window on this folder; an empty name: on none. */
+  address(folder: string): string {
+    const query = folder === "" ? "ew=true" : `folder=${encodeURIComponent(folder)}`
+    return `http://127.0.0.1:${this.port}/?${query}`
   }
 
   /** What the extension has logged in the last session. */
@@ -198,7 +198,7 @@ export class Browser {
   }
 
   /** A window on the server. */
-  async window(vsc: Vsc, folder: string | undefined = vsc.folder): Promise<Window> {
+  async window(vsc: Vsc, folder: string = vsc.folder): Promise<Window> {
     const blank = this.context.pages().find((page) => page.url() === "about:blank")
     const page = blank ?? (await this.context.newPage())
     await page.goto(vsc.address(folder), { waitUntil: "domcontentloaded" })
@@ -222,9 +222,12 @@ export class Window {
 
   /** Runs a command from the palette. */
   async command(title: string): Promise<void> {
-    await this.page.keyboard.press("F1")
     const box = this.page.locator(".quick-input-widget input.input")
-    await box.waitFor()
+    for (let turn = 0; turn < 5 && !(await box.isVisible()); turn++) {
+      await this.page.keyboard.press("Escape")
+      await this.page.keyboard.press("F1")
+      await box.waitFor({ timeout: 5_000 }).catch(() => {})
+    }
     await box.fill(`>${title}`)
     await this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first().click()
   }
@@ -244,15 +247,23 @@ export class Window {
 
   /** Opens the views of NofX. */
   async views(): Promise<void> {
-    const tab = this.page.locator(".activitybar").getByRole("tab", { name: "NofX" })
-    if ((await tab.getAttribute("aria-selected")) !== "true") await tab.click()
-    await this.page.locator(".pane-header").filter({ hasText: "Agents" }).first().waitFor()
+    const views = this.page.locator(".pane-header").filter({ hasText: "Agents" }).first()
+    if (!(await views.isVisible())) await this.command("NofX: Focus on Agents View")
+    await views.waitFor()
   }
 
   /** Adds a task for an agent by the menu of its row. */
   async addTask(agent: string, prompt: string): Promise<void> {
-    await this.row(new RegExp(`^Agent ${agent},`)).click({ button: "right" })
-    await this.page.locator(".context-view .action-label").filter({ hasText: "Add Task" }).click()
+    const box = this.page.locator(".quick-input-widget input.input")
+    // A menu takes no click in its first moments.
+    for (let turn = 0; turn < 5 && !(await box.isVisible()); turn++) {
+      await this.page.keyboard.press("Escape")
+      await this.row(new RegExp(`^Agent ${agent},`)).click({ button: "right" })
+      const item = this.page.locator(".context-view .action-item").filter({ hasText: "Add Task" })
+      await item.hover()
+      await item.click()
+      await box.waitFor({ timeout: 3_000 }).catch(() => {})
+    }
     await this.type(prompt)
   }
 

@@ -1,0 +1,291 @@
+import { Schema } from "effect"
+import { assert, describe, it } from "vitest"
+import * as Notices from "../../extension/src/Notices.ts"
+import { placeOf } from "../../extension/src/Place.ts"
+import { shown } from "../../extension/src/StatusBarText.ts"
+import * as AgentsTree from "../../extension/src/trees/AgentsTree.ts"
+import * as DeadLettersTree from "../../extension/src/trees/DeadLettersTree.ts"
+import { groupLimit, type Node, plain } from "../../extension/src/trees/Node.ts"
+import * as TasksTree from "../../extension/src/trees/TasksTree.ts"
+import * as TranscriptText from "../../extension/src/TranscriptText.ts"
+import { span, type View } from "../../extension/src/View.ts"
+import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import { Snapshot } from "../../src/RuntimeStatus.ts"
+
+const t = (text: string, ...values: ReadonlyArray<unknown>) =>
+  text.replaceAll(/\{(\d)\}/g, (_, index: string) => String(values[Number(index)]))
+const now = 1_700_000_000_000
+
+const agent = (id: string, more: Partial<Snapshot["agents"][number]> = {}): Snapshot["agents"][number] => ({
+  id,
+  driver: "command",
+  account: "mine",
+  capabilities: [],
+  state: "idle",
+  detail: "",
+  stateSince: now - 5_000,
+  restarts: 0,
+  ...more
+})
+const task = (id: string, more: Partial<Snapshot["tasks"][number]> = {}): Snapshot["tasks"][number] => ({
+  key: id,
+  id,
+  batch: "",
+  state: "queued",
+  priority: "medium",
+  effect: "unsafe",
+  acceptedAt: now - 1_000,
+  run: 1,
+  attempts: 0,
+  dependsOn: [],
+  ...more
+})
+const snapshot = (more: Partial<Snapshot> = {}): Snapshot =>
+  Schema.decodeSync(Snapshot)({
+    epoch: 1,
+    seq: 1,
+    status: {
+      at: now,
+      phase: "running",
+      health: {
+        version: 1,
+        at: now,
+        status: "healthy",
+        live: true,
+        ready: true,
+        started: true,
+        draining: false,
+        reasons: [],
+        strategy: "worst",
+        checks: [],
+        degraded: []
+      },
+      agents: {},
+      tasks: { queued: 0, blocked: 0, running: 0, parked: 0, succeeded: 0, "dead-lettered": 0, cancelled: 0 },
+      breakers: [],
+      gates: [],
+      retry: { attempts: 0, retries: 0, exhausted: 0, budgetRefusals: 0, faults: {} },
+      rateLimiter: { admitted: 0, refused: 0, keys: 0 },
+      bulkhead: { running: 0, permits: 8, refused: 0 },
+      deadLetters: { size: 0, capacity: 1_000, added: 0, redriven: 0, resolved: 0, discarded: 0, expired: 0, byCause: {} }
+    },
+    agents: [],
+    tasks: [],
+    deadLetters: [],
+    permissions: [],
+    ...more
+  })
+const all = (nodes: ReadonlyArray<Node>): ReadonlyArray<Node> => nodes.flatMap((node) => [node, ...all(node.children ?? [])])
+
+describe("rows", () => {
+  it("put every agent into one group, what needs somebody first, under ids that stay", () => {
+    const agents = [
+      agent("idle"),
+      agent("failed", { state: "failed", detail: "it died" }),
+      agent("busy", { state: "working", task: "t" }),
+      agent("asks", { state: "waiting", permission: "p" }),
+      agent("late", { state: "stalled" })
+    ]
+    const nodes = AgentsTree.nodes(snapshot({ agents }), now, t, groupLimit)
+    assert.deepStrictEqual(
+      nodes.map(({ label }) => label),
+      ["Needs you", "Working", "Stalled", "Failed", "Idle"]
+    )
+    const ids = all(nodes).map(({ id }) => id)
+    assert.strictEqual(new Set(ids).size, ids.length)
+    assert.deepStrictEqual(
+      ids,
+      all(AgentsTree.nodes(snapshot({ agents }), now + 60_000, t, groupLimit)).map(({ id }) => id)
+    )
+    for (const node of all(nodes)) assert.isAbove(node.spoken.length, 3, node.id)
+  })
+
+  it("stay bounded with 5,000 tasks, and say how many there are", () => {
+    const tasks = Array.from({ length: 5_000 }, (_, index) => task(`t${index}`))
+    const [queued] = TasksTree.nodes(snapshot({ tasks }), now, t, groupLimit)
+    assert.strictEqual(queued!.description, "5000")
+    assert.strictEqual(queued!.children!.length, groupLimit + 1)
+    assert.match(queued!.children!.at(-1)!.label, /4800 more/)
+  })
+
+  it("show the queue in its order: priority, then age", () => {
+    const tasks = [
+      task("new", { acceptedAt: now }),
+      task("old", { acceptedAt: now - 9 }),
+      task("urgent", { priority: "high", acceptedAt: now })
+    ]
+    const [queued] = TasksTree.nodes(snapshot({ tasks }), now, t, groupLimit)
+    assert.deepStrictEqual(
+      queued!.children!.map(({ label }) => label),
+      ["urgent", "old", "new"]
+    )
+  })
+
+  it("say what a task waits for, and how long", () => {
+    const waiting = { for: "cooldown", detail: "account mine rests", notBefore: now + 90_000 } as const
+    const [parked] = TasksTree.nodes(snapshot({ tasks: [task("a", { state: "parked", waiting })] }), now, t, groupLimit)
+    assert.match(parked!.children![0]!.description!, /account mine rests, in 1 min/)
+  })
+
+  it("group dead letters by cause, the most frequent first", () => {
+    const letter = (id: string, cause: string): Snapshot["deadLetters"][number] => ({
+      id,
+      kind: "task",
+      subject: `batch/${id}`,
+      status: "pending",
+      reason: "why",
+      cause,
+      createdAt: now,
+      failedAt: now,
+      failures: 1,
+      redrives: 0,
+      automatic: false,
+      payload: {},
+      versions: {}
+    })
+    const nodes = DeadLettersTree.nodes(
+      snapshot({ deadLetters: [letter("a", "Outage"), letter("b", "OutcomeUnknown"), letter("c", "OutcomeUnknown")] }),
+      now,
+      t,
+      groupLimit
+    )
+    assert.deepStrictEqual(
+      nodes.map(({ description, label }) => [label, description]),
+      [
+        ["Outcome unknown", "2"],
+        ["Outage", "1"]
+      ]
+    )
+  })
+
+  it("take nothing of what an agent says for markup", () => {
+    assert.strictEqual(plain("[click](command:evil) **b** <img>"), "\\[click\\]\\(command:evil\\) \\*\\*b\\*\\* \\<img\\>")
+  })
+})
+
+describe("the status bar item", () => {
+  const view = (more: Partial<View>): View => ({
+    place: { _tag: "ready", directory: "/project", name: "project" },
+    link: "connected",
+    problem: undefined,
+    snapshot: snapshot(),
+    about: [],
+    ...more
+  })
+
+  it("is not there without a folder, or before anything was asked for", () => {
+    assert.isUndefined(shown(view({ place: { _tag: "untrusted" } }), t))
+    assert.isUndefined(shown(view({ snapshot: undefined, link: "idle" }), t))
+  })
+
+  it("never says that all is well when it is not, or not known", () => {
+    const lost = shown(view({ link: "connecting", problem: "the host is gone" }), t)!
+    assert.match(lost.spoken, /reconnecting/)
+    const asked = snapshot({
+      permissions: [{ requestId: "r", agentId: "a", taskId: "t", askedAt: now, title: "x", kind: "edit", detail: "", options: [] }]
+    })
+    assert.strictEqual(shown(view({ snapshot: asked }), t)!.level, "warning")
+    assert.strictEqual(shown(view({}), t)!.level, "normal")
+  })
+})
+
+describe("notices", () => {
+  const play = (events: ReadonlyArray<RuntimeEvent>) => {
+    let state = Notices.initial
+    return events.flatMap((event) => {
+      const [next, notices] = Notices.onEvent(state, event, t)
+      state = next
+      return notices
+    })
+  }
+  const alert = (raised: boolean): RuntimeEvent => ({ _tag: "HealthAlert", at: now, incident: "disk#1", raised, detail: "disk is full" })
+
+  it("C35 are one for an incident and one when it is over, however often it is reported", () => {
+    const notices = play([alert(true), alert(true), alert(true), alert(false), alert(false)])
+    assert.deepStrictEqual(
+      notices.map(({ good }) => good),
+      [false, true]
+    )
+  })
+
+  it("C35 are one for a circuit that flaps while it is open, and none for one that was never told of", () => {
+    const change = (from: string, to: string): RuntimeEvent => ({
+      _tag: "CircuitStateChanged",
+      at: now,
+      key: "agent:a",
+      from,
+      to,
+      cause: "crashed"
+    })
+    assert.strictEqual(
+      play([change("closed", "open"), change("open", "half-open"), change("half-open", "open"), change("half-open", "open")]).length,
+      1
+    )
+    assert.strictEqual(play([change("half-open", "closed")]).length, 0)
+  })
+
+  it("C35 tell of many dead letters together, at most once a minute, and lose none in the count", () => {
+    const letter = (at: number): RuntimeEvent => ({
+      _tag: "DeadLetterAdded",
+      at,
+      deadLetterId: "d",
+      kind: "task",
+      subject: "s",
+      reason: "why"
+    })
+    let state = Notices.initial
+    const told: Array<string> = []
+    for (let index = 0; index < 10; index++) {
+      const [next, notices] = Notices.onEvent(state, letter(now + index), t)
+      state = next
+      told.push(...notices.map(({ text }) => text))
+    }
+    assert.strictEqual(told.length, 1)
+    const [after, late] = Notices.onTime(state, now + Notices.letterMillis, t)
+    assert.match(late[0]!.text, /^9 tasks/)
+    assert.deepStrictEqual(Notices.onTime(after, now + 2 * Notices.letterMillis, t)[1], [])
+  })
+})
+
+describe("the folder of a window", () => {
+  const folder = (name: string, scheme = "file") => ({ name, uri: { scheme, fsPath: `/${name}` } })
+
+  it("is the chosen one of several, else the first on this machine", () => {
+    const folders = [folder("far", "vscode-vfs"), folder("a"), folder("b")]
+    assert.deepStrictEqual(placeOf({ folders, trusted: true, chosen: undefined }), { _tag: "ready", directory: "/a", name: "a" })
+    assert.deepStrictEqual(placeOf({ folders, trusted: true, chosen: "/b" }), { _tag: "ready", directory: "/b", name: "b" })
+    assert.strictEqual(placeOf({ folders, trusted: false, chosen: undefined })._tag, "untrusted")
+    assert.strictEqual(placeOf({ folders: folders.slice(0, 1), trusted: true, chosen: undefined })._tag, "virtual")
+    assert.strictEqual(placeOf({ folders: [], trusted: true, chosen: undefined })._tag, "noFolder")
+  })
+})
+
+describe("a transcript", () => {
+  const text = (value: string): RuntimeEvent => ({
+    _tag: "Progress",
+    at: now,
+    taskId: "t",
+    batch: "",
+    agentId: "a",
+    run: 1,
+    attempt: 1,
+    attemptId: "x",
+    kind: "Text",
+    text: value
+  })
+
+  it("joins pieces of one answer, and stays bounded", () => {
+    const short = ["Hel", "lo"].map(text).reduce(TranscriptText.add, TranscriptText.empty)
+    assert.strictEqual(short.text, "Hello")
+    let long = TranscriptText.empty
+    for (let index = 0; index < 400; index++) long = TranscriptText.add(long, text(`${"x".repeat(1_000)}\n`))
+    assert.isAtMost(long.text.length, TranscriptText.keptCharacters)
+    assert.isTrue(long.cut)
+  })
+})
+
+describe("a length of time", () => {
+  it("is said with its two largest units", () => {
+    assert.deepStrictEqual([0, 42_000, 180_000, 7_500_000, 400_000_000].map(span), ["0 s", "42 s", "3 min", "2 h 5 min", "4 d"])
+  })
+})
