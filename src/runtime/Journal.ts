@@ -62,15 +62,25 @@ export const make = (options: Options): Journal => {
   /** Commits that failed or came while the store could not write, in order. */
   const held: Array<Waiting> = []
 
+  /** Events that a listener's own doing led to: they are told to all after the one that it is being told. */
+  const untold: Array<RuntimeEvent> = []
+  let telling = false
+
   const publish = (event: RuntimeEvent): void => {
     if (event.seq !== undefined) seq = event.seq
-    for (const listener of listeners) {
-      try {
-        listener(event)
-      } catch {
-        listeners.delete(listener)
+    untold.push(event)
+    if (telling) return
+    telling = true
+    for (let next = untold.shift(); next !== undefined; next = untold.shift()) {
+      for (const listener of listeners) {
+        try {
+          listener(next)
+        } catch {
+          listeners.delete(listener)
+        }
       }
     }
+    telling = false
   }
 
   /** Commits that are being written, or whose events have not been published. */
