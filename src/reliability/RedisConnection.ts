@@ -44,14 +44,11 @@ export interface Members {
 
 export type Argument = string | number
 
-/** A script, and how many of its arguments are keys. */
-export const script = (lua: string): ReturnType<typeof makeScript> => makeScript(lua)
-const makeScript = (lua: string) =>
-  Redis.script((keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => [...keys, ...args], {
-    lua,
-    numberOfKeys: (keys) => keys.length
-  }).withReturnType<ReadonlyArray<string | number>>()
-export type Script = ReturnType<typeof makeScript>
+/** A script: what it is told stands in KEYS and ARGV. It answers a list. */
+export interface Script {
+  readonly lua: string
+}
+export const script = (lua: string): Script => ({ lua })
 
 /**
  * The connection of this process.
@@ -89,6 +86,9 @@ export class RedisConnection extends Context.Service<
 
 interface Live {
   readonly redis: Redis.Redis["Service"]
+  readonly client: Context.Service.Shape<typeof NodeRedis.NodeRedis>["client"]
+  /** Of scripts that the server has. */
+  readonly hashes: Map<Script, Promise<string>>
   readonly lost: Deferred.Deferred<string>
   readonly scope: Scope.Scope
 }
@@ -98,11 +98,11 @@ type Subscription = readonly [channel: string, listener: (message: string) => vo
 /** Connects in the background; waits for the first try only, at most `timeout`. `id` names this process among the members. */
 export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   const wheel = yield* TimerWheel.TimerWheel
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const timeout = Duration.toMillis(options.timeout)
   const changes = Listeners.make<State>()
   const subscriptions: Array<Subscription> = []
   const pending = new Set<{ readonly since: number }>()
+  let watching = false
   let live: Live | undefined
   let state: State = { _tag: "Away", generation: 0, cause: "not connected yet" }
   let members: Members = { count: 1, rank: 0 }
@@ -119,29 +119,52 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   }
 
   /** One timer for all commands: they are answered in order, so the oldest tells. */
-  const watch = (): void => {
-    const [oldest] = pending
-    if (oldest === undefined) return
-    wheel.add(oldest.since + timeout - wheel.now(), () => {
+  const watch = (delay: number, suspect?: object): void => {
+    watching = true
+    wheel.add(delay, () => {
+      watching = false
       const [first] = pending
-      if (first !== undefined && first.since + timeout <= wheel.now() + 1 && live !== undefined) {
-        lose(live, `no answer within ${Duration.format(options.timeout)}`)
-      } else watch()
+      if (first === undefined) return
+      const left = first.since + timeout - wheel.now()
+      if (left > 1) return watch(left)
+      // It may be us who were late: the answer is taken from the socket in the turns that come now.
+      if (first !== suspect) return watch(Math.min(100, timeout / 10), first)
+      pending.clear()
+      if (live !== undefined) lose(live, `no answer within ${Duration.format(options.timeout)}`)
     })
   }
 
+  /** Sends a script by its name, and whole where the server does not know it. */
+  const send = async ({ client, hashes }: Live, script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => {
+    const load = () => client.scriptLoad(script.lua)
+    const command = (hash: string) => ["EVALSHA", hash, String(keys.length), ...keys, ...args.map(String)]
+    // All wait for the same loading, or later ones would overtake.
+    let hash = hashes.get(script)
+    if (hash === undefined) hashes.set(script, (hash = load()))
+    return client.sendCommand<ReadonlyArray<string | number>>(command(await hash)).catch(async (error: unknown) => {
+      if (!String(error).includes("NOSCRIPT")) throw error
+      return client.sendCommand<ReadonlyArray<string | number>>(command(await load()))
+    })
+  }
+
+  // A promise, not a fiber, and no timer of its own: a decision should cost little more than the way to the server.
   const evaluate = (connection: Live, ...[script, keys, args]: Parameters<RedisConnection["Service"]["run"]>) =>
     Effect.callback<ReadonlyArray<string | number>, RedisAway>((resume) => {
       const command = { since: wheel.now() }
       pending.add(command)
-      if (pending.size === 1) watch()
-      runFork(connection.redis.eval(script)(keys, args)).addObserver((exit) => {
-        pending.delete(command)
-        if (Exit.isSuccess(exit)) return resume(Effect.succeed(exit.value))
-        const cause = textOf(exit.cause)
-        lose(connection, cause)
-        resume(Effect.fail(makeAway({ cause })))
-      })
+      if (!watching) watch(timeout)
+      send(connection, script, keys, args).then(
+        (answer) => {
+          pending.delete(command)
+          resume(Effect.succeed(answer))
+        },
+        (error: unknown) => {
+          pending.delete(command)
+          const cause = textOf(Cause.fail(error))
+          lose(connection, cause)
+          resume(Effect.fail(makeAway({ cause })))
+        }
+      )
     })
 
   const beat = (connection: Live) =>
@@ -157,6 +180,14 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
       yield* Effect.forkScoped(Effect.catch(listening, (error) => Effect.sync(() => lose(connection, textOf(Cause.fail(error))))))
     }).pipe(Effect.provideService(Scope.Scope, connection.scope))
 
+  /** Makes itself known; answers which process of the server it is. */
+  const greet = Effect.fnUntraced(function* (connection: Live) {
+    const info = yield* connection.redis.send<string>("INFO", "server")
+    for (const subscription of subscriptions) yield* attach(connection, subscription)
+    yield* beat(connection)
+    return /run_id:(\w+)/.exec(info)?.[1] ?? "unknown"
+  })
+
   /** One connection, from its beginning to its end; answers why it ended. */
   const connection = Effect.fnUntraced(function* (firstTry: Deferred.Deferred<void>) {
     const services = yield* Layer.build(NodeRedis.layer(clientOptions(options, timeout))).pipe(
@@ -164,7 +195,7 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
     )
     const { client } = Context.get(services, NodeRedis.NodeRedis)
     const redis = Context.get(services, Redis.Redis)
-    const mine: Live = { redis, lost: Deferred.makeUnsafe<string>(), scope: yield* Effect.scope }
+    const mine: Live = { redis, client, hashes: new Map(), lost: Deferred.makeUnsafe<string>(), scope: yield* Effect.scope }
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         // A server that hangs would let `close` wait for ever.
@@ -174,10 +205,11 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
     )
     client.on("error", (cause) => lose(mine, textOf(Cause.fail(cause))))
     client.on("end", () => lose(mine, "the connection was closed"))
-    const info = yield* redis.send<string>("INFO", "server")
-    const run = /run_id:(\w+)/.exec(info)?.[1] ?? "unknown"
-    for (const subscription of subscriptions) yield* attach(mine, subscription)
-    yield* beat(mine)
+    // A server that takes connections and does not answer is none.
+    const run = yield* Effect.timeoutOrElse(greet(mine), {
+      duration: options.timeout,
+      orElse: () => Effect.fail(makeAway({ cause: `no answer within ${Duration.format(options.timeout)}` }))
+    })
     live = mine
     for (const [, , connected] of subscriptions) yield* connected
     changes.announce([(state = { _tag: "Up", generation: state.generation + 1, run })])
@@ -244,7 +276,7 @@ export const layer = (options: Options, id: string): Layer.Layer<RedisConnection
 const makeAway = refusals(RedisAway)
 
 /** Counts a member, forgets those that are gone, and answers how many there are and which of them it is. */
-const heartbeat = makeScript(`
+const heartbeat = script(`
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -255,7 +287,7 @@ local rank = 0
 for _, each in ipairs(all) do if each < ARGV[1] then rank = rank + 1 end end
 return {#all, rank}`)
 
-const farewell = makeScript(`return {redis.call('ZREM', KEYS[1], ARGV[1])}`)
+const farewell = script(`return {redis.call('ZREM', KEYS[1], ARGV[1])}`)
 
 /** What went wrong, without stack, and never with a password: what Redis and Node say of failures holds none. */
 const textOf = (cause: Cause.Cause<unknown>): string => {

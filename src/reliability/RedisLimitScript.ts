@@ -13,7 +13,10 @@ const common = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
 -- Numbers as text lose digits by default.
-local function text(n) return string.format('%.17g', n) end
+local function text(n)
+  if n % 1 == 0 and n < 1e9 and n >= 0 then return tostring(n) end
+  return string.format('%.17g', n)
+end
 local function pair(s)
   local colon = string.find(s, ':', 1, true)
   return tonumber(string.sub(s, 1, colon - 1)), tonumber(string.sub(s, colon + 1))
@@ -86,27 +89,30 @@ local function start_at(l, t)
   return l.start + l.window
 end
 
--- Spends the cost; answers where it is found again.
+-- Spends the cost; answers where it is found again, as text: writing a number is what costs most here.
 local function take(l, cost, at)
   if l.algorithm == 's' then
     local time = math.max(at, l.last or 0)
+    local mark = text(time)
     if cost > 0 then
-      redis.call('RPUSH', l.key, text(time) .. ':' .. text(cost))
+      redis.call('RPUSH', l.key, mark .. ':' .. text(cost))
       l.used, l.last = l.used + cost, time
       redis.call('SET', l.used_key, text(l.used))
       forget_after(l.key, time + l.window - now)
       forget_after(l.used_key, time + l.window - now)
     end
-    return time
+    return mark
   end
   if l.algorithm == 'f' then
     if l.used == 0 or at >= l.start + l.window then l.start, l.used = at, cost else l.used = l.used + cost end
-    redis.call('SET', l.key, text(l.start) .. ':' .. text(l.used), 'PX', math.max(1, math.ceil(l.start + l.window - now)))
-    return l.start
+    local mark = text(l.start)
+    redis.call('SET', l.key, mark .. ':' .. text(l.used), 'PX', math.max(1, math.ceil(l.start + l.window - now)))
+    return mark
   end
   l.at = math.max(l.at, at) + cost * l.interval
-  redis.call('SET', l.key, text(l.at), 'PX', math.max(1, math.ceil(l.at - now)))
-  return l.at
+  local mark = text(l.at)
+  redis.call('SET', l.key, mark, 'PX', math.max(1, math.ceil(l.at - now)))
+  return mark
 end
 
 local function limit_at(key, arg)
@@ -120,6 +126,7 @@ end
 -- age milliseconds ago (-1: it knew none).
 local function lost_at(key, run, age)
   local mark = redis.call('GET', key)
+  if age < 0 and mark == run .. ' 0' then return 0 end
   local known = mark and string.match(mark, '^%S+')
   local before, lost = 0, 0
   if known == run then before = tonumber(string.match(mark, '%S+$')) lost = math.max(before, age >= 0 and now - age or 0)
@@ -167,8 +174,9 @@ if at > now then
     forget_after(l.waiting_key, redis.call('ZRANGE', l.waiting_key, -1, -1, 'WITHSCORES')[2] - now)
   end
 end
-local answer = {1, text(now), text(at)}
-for i, l in ipairs(limits) do answer[i + 3] = text(take(l, l.cost, at)) end
+local time = text(now)
+local answer = {1, time, at == now and time or text(at)}
+for i, l in ipairs(limits) do answer[i + 3] = take(l, l.cost, at) end
 return answer`)
 
 /**

@@ -211,13 +211,15 @@ export const make = Effect.fnUntraced(function* (id: string) {
             return Effect.fail(answer)
           }
           const permit = answer.permits[0]!
-          if (answer.at <= Monotonic.read(clock)) {
+          const key = keysOf(request)[0]!
+          // Those before it may be late, but they are before it.
+          if (answer.at <= Monotonic.read(clock) && !turns.waiting(key)) {
             admitted++
             return restore(then(permit))
           }
           waiting++
           return Effect.flatMap(
-            Effect.onInterrupt(restore(turns.wait(keysOf(request)[0]!, answer.turn, answer.at)), () => {
+            Effect.onInterrupt(restore(turns.wait(key, answer.turn, answer.at)), () => {
               waiting--
               return settle(permit, 0)
             }),

@@ -12,6 +12,8 @@ interface Turn {
 }
 
 export interface Turns {
+  /** Does anybody of the key wait? */
+  readonly waiting: (key: string) => boolean
   /** Waits until `at` (monotonic milliseconds of the wheel), or until somebody of the same key with the same or a later `time` may go. */
   readonly wait: (key: string, time: number, at: number) => Effect.Effect<void>
 }
@@ -20,6 +22,7 @@ export const make = (wheel: TimerWheel.TimerWheel["Service"]): Turns => {
   /** Per key, in the order of their times: they came in it. */
   const queues = new Map<string, Array<Turn>>()
   return {
+    waiting: (key) => queues.has(key),
     wait: (key, time, at) =>
       Effect.callback<void>((resume) => {
         let queue = queues.get(key)

@@ -114,7 +114,8 @@ requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", (
   it.live("C18 1,000 waiters of two processes start in the order in which they came", () =>
     Effect.gen(function* () {
       const server = yield* RedisServer.make()
-      const [one, other] = [yield* Layer.build(layerOf(server)), yield* Layer.build(Layer.fresh(layerOf(server)))]
+      const patient = layerOf(server, { timeout: "10 seconds" })
+      const [one, other] = [yield* Layer.build(patient), yield* Layer.build(Layer.fresh(patient))]
       const limit: RateLimiter.Limit = {
         ...RateLimiter.defaults,
         name: "queue",
@@ -219,13 +220,13 @@ requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", (
           yield* Effect.forEach(
             Array.from({ length: 25_000 }, (_, index) => `${index}`),
             (key) => limiter.acquire(limit, key),
-            { concurrency: 1000, discard: true }
+            { concurrency: 100, discard: true }
           )
         }
         assert.isAbove(yield* Effect.promise(() => client.dbSize()), 1000)
         // The members and the mark of the server's process.
         yield* until(() => client.dbSize().then((size) => size <= 2))
-      }).pipe(Effect.provide(layerOf(server)))
+      }).pipe(Effect.provide(layerOf(server, { timeout: "10 seconds" })))
     })
   )
 })

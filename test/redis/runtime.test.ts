@@ -29,6 +29,9 @@ requires("redis-server", () => onPath("redis-server"))("the runtime on Redis", (
       for (let task = 0; task < 4; task++) for (const { submit } of machines) yield* submit(`t${task}`)
       const sum = (tag: RuntimeEvent["_tag"]) => machines.reduce((total, { count }) => total + count(tag), 0)
       yield* until(() => sum("TaskSucceeded") === 3 && machines.every(({ count }) => count("TaskParked") > 0))
+      // Who was asking when the last of them ended has its answer then.
+      for (const { runtime } of machines)
+        yield* until(async () => (await Effect.runPromise(runtime.agents)).every((agent) => agent.state === "idle"))
       for (const tag of ["AttemptAdmitted", "AttemptStarted", "AttemptEnded"] as const) assert.strictEqual(sum(tag), 3, tag)
       for (const { runtime } of machines) {
         for (const task of yield* runtime.tasks) {
