@@ -99,6 +99,17 @@ export const RuntimeEvent = Schema.TaggedUnion({
   ComponentRecovered: { ...at, component: Schema.String },
   HealthChanged: { ...at, check: Schema.String, status: Schema.String, evidence: Schema.String },
   HealthAlert: { ...at, incident: Schema.String, raised: Schema.Boolean, detail: Schema.String },
+  RecoveryStarted: { ...at, check: Schema.String, attempt: Schema.Int },
+  /** `recovered` only when the check was run again and did not fail. */
+  RecoveryEnded: {
+    ...at,
+    check: Schema.String,
+    attempt: Schema.Int,
+    outcome: Schema.Literals(["recovered", "failed"]),
+    detail: Schema.String
+  },
+  /** The recoveries of a check are used up for now: a person should look. Once an incident. */
+  RecoveryEscalated: { ...at, check: Schema.String, detail: Schema.String },
   IntakePaused: { ...at, cause: Schema.String },
   IntakeResumed: { ...at },
   PermissionRequested: { ...at, requestId: Schema.String, agentId: Schema.String, taskId: Schema.String, title: Schema.String },

@@ -71,6 +71,10 @@ export const eventText = (event: RuntimeEvent): string | undefined => {
       return `well again: ${event.component}`
     case "HealthAlert":
       return `${event.raised ? "alert" : "alert over"}: ${event.incident}: ${brief(event.detail)}`
+    case "RecoveryEnded":
+      return `recovery ${event.attempt} of ${event.check}: ${event.outcome}: ${brief(event.detail)}`
+    case "RecoveryEscalated":
+      return `${event.check} does not recover: ${brief(event.detail)}`
     case "IntakePaused":
       return `no new tasks are taken: ${brief(event.cause)}`
     case "IntakeResumed":

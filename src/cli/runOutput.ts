@@ -138,6 +138,7 @@ const noteworthy = (event: RuntimeEvent): boolean => {
     case "AgentSpawnFailed":
     case "ComponentDegraded":
     case "HealthAlert":
+    case "RecoveryEscalated":
     case "PermissionRequested":
       return true
     default:

@@ -88,6 +88,10 @@ export const connect = (
             return journal.note(append(core, { _tag: "HealthChanged", check: event.check, status: event.status, evidence: event.evidence }))
           case "HealthAlert":
             return journal.note(append(core, { _tag: "HealthAlert", incident: event.incident, raised: event.raised, detail: event.detail }))
+          case "RecoveryStarted":
+          case "RecoveryEnded":
+          case "RecoveryEscalated":
+            return journal.note(append(core, event))
           case "ComponentDegraded":
             return journal.live({ _tag: "ComponentDegraded", at: core.wallNow(), component: event.component, cause: event.cause })
           case "ComponentRecovered":
