@@ -35,6 +35,8 @@ export interface Reached {
   readonly runtime: AgentRuntime["Service"]
   /** Completes when it is not reached any more, with why. */
   readonly lost: Effect.Effect<string>
+  /** Where the host keeps its state; undefined where it has none on this machine. */
+  readonly stateDirectory: string | undefined
   /** What there is to know of the host, for people: its pid, its Node, its version. */
   readonly about: ReadonlyArray<readonly [label: string, value: string]>
 }

@@ -82,7 +82,14 @@ const make = Effect.gen(function* () {
   const dirty = yield* Latch.make(false)
   const clock = yield* Clock.Clock
   const listeners = new Set<(event: RuntimeEvent) => void>()
-  const empty = (): View => ({ place: settings.place(), link: "idle", problem: undefined, snapshot: undefined, about: [] })
+  const empty = (): View => ({
+    place: settings.place(),
+    link: "idle",
+    problem: undefined,
+    snapshot: undefined,
+    stateDirectory: undefined,
+    about: []
+  })
   const ref = yield* SubscriptionRef.make(empty())
   let connection: Connection | undefined
   let watchers = 0
@@ -139,7 +146,7 @@ const make = Effect.gen(function* () {
     }
     connection = { ...reached.value, scope: own }
     log.info(`connected: ${reached.value.about.map(([label, value]) => `${label} ${value}`).join(", ")}`)
-    yield* set({ about: reached.value.about })
+    yield* set({ about: reached.value.about, stateDirectory: reached.value.stateDirectory })
     yield* takeSnapshot(reached.value.runtime)
     yield* Effect.forkIn(follow(reached.value.runtime), own)
     // Not in the connection's own scope, which it closes.

@@ -60,6 +60,7 @@ export const layer = Layer.effect(
           return {
             runtime,
             lost: client.lost,
+            stateDirectory: welcome.directory,
             about: [
               [l10n.t("Process"), String(welcome.pid)],
               [l10n.t("Version"), welcome.version],

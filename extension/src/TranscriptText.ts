@@ -1,87 +1,61 @@
-/** What an agent did on a task, as text. Pure: pieces come in, bounded text comes out. */
-import type { EventOf, RuntimeEvent } from "../../src/RuntimeEvent.ts"
+/** What an agent did on a task, as text: entries of its transcript come in, bounded text comes out. Pure. */
+import type { Entry } from "../../src/agent/Transcript.ts"
 import type { TaskView } from "../../src/RuntimeStatus.ts"
-import type { Translate } from "./View.ts"
+import { brief, type Translate } from "./View.ts"
 
-/** Characters that are kept of one task; the oldest go first. */
-export const keptCharacters = 256 * 1024
-/** Tasks of which something is kept; the ones that were silent longest go first. */
-export const keptTasks = 50
+/** Characters that are shown of one task; the oldest go first. */
+export const shownCharacters = 512 * 1024
 
-export interface Transcript {
-  readonly text: string
-  /** Something was dropped at its beginning. */
-  readonly cut: boolean
-  /** What was added last, so that pieces of one thing run on. */
-  readonly last: string
-}
-
-export const empty: Transcript = { text: "", cut: false, last: "" }
-
-const append = (transcript: Transcript, kind: string, text: string, runsOn: boolean): Transcript => {
-  const glue = transcript.text === "" || (runsOn && transcript.last === kind) ? "" : transcript.text.endsWith("\n") ? "" : "\n"
-  const whole = transcript.text + glue + text
-  return whole.length <= keptCharacters
-    ? { text: whole, cut: transcript.cut, last: kind }
-    : { text: whole.slice(whole.indexOf("\n", whole.length - keptCharacters * 0.75) + 1), cut: true, last: kind }
+/** The text with what is added, cut at its beginning to what is shown. */
+export const append = (text: string, added: string): string => {
+  const glue = text !== "" && !text.endsWith("\n") && /^[─▸…?!~·]/u.test(added) ? "\n" : ""
+  const whole = text + glue + added
+  return whole.length <= shownCharacters ? whole : whole.slice(whole.indexOf("\n", whole.length - shownCharacters * 0.75) + 1)
 }
 
 const time = (at: number): string => new Date(at).toTimeString().slice(0, 8)
+const marked = (mark: string, text: string): string =>
+  text
+    .replace(/\n+$/, "")
+    .split("\n")
+    .map((line) => `${mark} ${line}\n`)
+    .join("")
 
-/** The transcript with what this event adds; the same one if it adds nothing. */
-export const add = (transcript: Transcript, event: RuntimeEvent): Transcript => {
-  switch (event._tag) {
-    case "Progress":
-      return progress(transcript, event)
-    case "AttemptStarted":
-      return append(transcript, event._tag, `── ${time(event.at)} attempt ${event.attempt} on ${event.agentId}\n`, false)
-    case "AttemptEnded": {
-      const fault = event.fault === undefined ? "" : `: ${event.fault._tag}`
-      const next = event.next === undefined ? "" : ` (${event.next})`
-      return append(transcript, event._tag, `── ${time(event.at)} attempt ${event.attempt} ${event.outcome}${fault}${next}\n`, false)
-    }
-    case "TaskParked":
-    case "TaskBlocked":
-      return append(transcript, event._tag, `── ${time(event.at)} waits: ${event.waiting.detail}\n`, false)
-    case "TaskSucceeded":
-      return append(transcript, event._tag, `── ${time(event.at)} done${event.verified ? ", verified" : ""}\n`, false)
-    case "TaskDeadLettered":
-    case "TaskCancelled":
-      return append(
-        transcript,
-        event._tag,
-        `── ${time(event.at)} ${event._tag === "TaskCancelled" ? "cancelled" : "dead-lettered"}: ${event.reason}\n`,
-        false
-      )
-    default:
-      return transcript
-  }
-}
-
-const progress = (transcript: Transcript, event: EventOf<"Progress">): Transcript => {
-  switch (event.kind) {
+/** One entry for people: running text as it is, everything else in lines of its own. */
+export const entryText = (entry: Entry): string => {
+  switch (entry._tag) {
+    case "Began":
+      return `── ${time(entry.at)} run ${entry.run}, attempt ${entry.attempt} on ${entry.agentId}\n${entry.prompt === "" ? "" : marked(">", entry.prompt)}`
     case "Text":
-      return append(transcript, event.kind, event.text, true)
+    case "Stdout":
+      return entry.text
     case "Thought":
-      return append(transcript, event.kind, transcript.last === event.kind ? event.text : `(thinks) ${event.text}`, true)
+      return marked("~", entry.text)
+    case "Stderr":
+      return marked("!", entry.text)
     case "Tool":
-      return append(transcript, event.kind, `▸ ${event.text}\n`, false)
+      return `▸ ${brief(entry.title, 200)} (${entry.status})\n`
+    case "Usage":
+      return ""
     case "Waiting":
-      return append(transcript, event.kind, `… ${event.text}\n`, false)
-    default:
-      return transcript
+      return `… ${brief(entry.detail, 200)}\n`
+    case "Permission":
+      return `? ${brief(entry.title, 200)}: ${entry.answer}\n`
+    case "Ended":
+      return `── ${time(entry.at)} ${entry.outcome}${entry.detail === "" ? "" : `: ${brief(entry.detail, 200)}`}\n`
+    case "Gap":
+      return "── … what was too much was not kept …\n"
   }
 }
 
 /** The document: what the task is, then what was done. */
-export const document = (task: TaskView, transcript: Transcript, output: string | undefined, t: Translate): string => {
+export const document = (task: TaskView, transcript: string, answer: string, t: Translate): string => {
   const head = [
     `${task.id}   ${task.state}${task.agentId === undefined ? "" : `   ${task.agentId}`}   ${t("attempts: {0}", task.attempts)}`,
     ...(task.reason === undefined ? [] : [task.reason]),
     ...(task.waiting === undefined ? [] : [t("waits: {0}", task.waiting.detail)])
-  ]
-  const body = transcript.text === "" ? "" : `${transcript.cut ? `${t("(the beginning was dropped)")}\n` : ""}${transcript.text}`
-  const answer = output === undefined || output === "" || body.includes(output.trim()) ? "" : `── ${t("answer")}\n${output}\n`
-  const nothing = body === "" && answer === "" ? t("Nothing was reported in this window yet.") : ""
-  return `${[...head, "", body, answer, nothing].filter((part, index) => index <= head.length || part !== "").join("\n")}\n`
+  ].join("\n")
+  const rest = answer === "" || transcript.includes(answer.trim()) ? "" : `── ${t("answer")}\n${answer}`
+  const body = transcript === "" && rest === "" ? t("Nothing was done yet.") : append(transcript, rest)
+  return `${head}\n\n${body.trimEnd()}\n`
 }

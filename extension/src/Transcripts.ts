@@ -1,16 +1,17 @@
-/** Keeps the last of what agents did while this window looked, and shows it live. */
+/** Shows what agents did on a task, live, from the transcripts that the host writes: they are there whoever looked, and after a restart. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import type { TaskEnd } from "../../src/AgentRuntime.ts"
 import type { TaskView } from "../../src/RuntimeStatus.ts"
 import { isEnd } from "../../src/task/Task.ts"
 import { keyOf } from "../../src/task/TaskLife.ts"
 import { Documents } from "./Documents.ts"
-import { ask, Editor } from "./Editor.ts"
+import { Editor, Log } from "./Editor.ts"
+import { Later } from "./Later.ts"
 import { Link, refreshMillis } from "./Link.ts"
+import type { TranscriptReader } from "./seldom.ts"
 import * as Text from "./TranscriptText.ts"
 
 export class Transcripts extends Context.Service<
@@ -23,14 +24,21 @@ export class Transcripts extends Context.Service<
 
 const nameOf = (key: string): string => `transcripts/${key.replaceAll(/[^\w./-]/g, "-")}.log`
 
+interface Open {
+  readonly reader: TranscriptReader | undefined
+  text: string
+  answer: string
+}
+
 export const layer = Layer.effect(
   Transcripts,
   Effect.gen(function* () {
     const editor = yield* Editor
     const link = yield* Link
     const documents = yield* Documents
-    const kept = new Map<string, Text.Transcript>()
-    const outputs = new Map<string, string>()
+    const log = yield* Log
+    const { load } = yield* Later
+    const open = new Map<string, Open>()
     const changed = new Set<string>()
     const some = yield* Latch.make(false)
 
@@ -39,16 +47,7 @@ export const layer = Layer.effect(
         link.onEvent((event) => {
           if (!("taskId" in event) || event.taskId === undefined || !("batch" in event)) return
           const key = keyOf(event.batch, event.taskId)
-          const before = kept.get(key) ?? Text.empty
-          const after = Text.add(before, event)
-          if (after === before) return
-          kept.delete(key)
-          kept.set(key, after)
-          for (const oldest of kept.keys()) {
-            if (kept.size <= Text.keptTasks) break
-            kept.delete(oldest)
-          }
-          if (!documents.isOpen(nameOf(key))) return
+          if (!open.has(key)) return
           changed.add(key)
           some.openUnsafe()
         })
@@ -57,7 +56,19 @@ export const layer = Layer.effect(
     )
 
     const taskOf = (key: string): TaskView | undefined => link.view().snapshot?.tasks.find((task) => task.key === key)
-    const textOf = (task: TaskView): string => Text.document(task, kept.get(task.key) ?? Text.empty, outputs.get(task.key), editor.l10n.t)
+
+    /** The document as it is now: reads what has come since the last time. */
+    const textOf = Effect.fnUntraced(function* (task: TaskView, shown: Open) {
+      shown.text = Text.append(shown.text, shown.reader?.next() ?? "")
+      if (isEnd(task.state) && shown.answer === "") {
+        const runtime = yield* Effect.option(link.runtime)
+        if (runtime._tag === "Some") {
+          const end = yield* Effect.exit(runtime.value.await(task.key))
+          if (Exit.isSuccess(end)) shown.answer = end.value.output ?? ""
+        }
+      }
+      return Text.document(task, shown.text, shown.answer, editor.l10n.t)
+    })
 
     yield* Effect.forkScoped(
       Effect.forever(
@@ -66,43 +77,31 @@ export const layer = Layer.effect(
           // Longer than a refresh takes: the task's state is then as new as its text.
           yield* Effect.sleep(refreshMillis * 2)
           some.closeUnsafe()
-          for (const key of changed) {
+          for (const key of [...changed]) {
+            changed.delete(key)
             const task = taskOf(key)
-            if (task !== undefined) documents.update(nameOf(key), textOf(task))
+            const shown = open.get(key)
+            if (task === undefined || shown === undefined) continue
+            if (documents.isOpen(nameOf(key))) documents.update(nameOf(key), yield* textOf(task, shown))
+            else open.delete(key)
           }
-          changed.clear()
         })
       )
     )
-
-    /** What it answered; where the whole output lies in a file of its own, that. */
-    const answer = (task: TaskView) =>
-      Effect.gen(function* () {
-        if (!isEnd(task.state)) return
-        const runtime = yield* link.runtime
-        const end = yield* Effect.exit(runtime.await(task.key))
-        if (Exit.isFailure(end)) return
-        outputs.set(task.key, yield* outputOf(end.value))
-      })
-
-    const outputOf = (end: TaskEnd): Effect.Effect<string> =>
-      Effect.suspend(() => {
-        const short = end.output ?? ""
-        if (end.outputFile === undefined) return Effect.succeed(short)
-        const file = editor.Uri.file(end.outputFile)
-        return ask(() => editor.workspace.fs.readFile(file)).pipe(
-          Effect.map((bytes) => new TextDecoder().decode(bytes.subarray(-Text.keptCharacters))),
-          Effect.catchCause(() => Effect.succeed(short))
-        )
-      })
 
     return Transcripts.of({
       open: Effect.fnUntraced(function* (key) {
         const task = taskOf(key)
         if (task === undefined) return
-        yield* Effect.ignore(answer(task))
-        yield* documents.show(nameOf(key), textOf(task))
-        outputs.delete(key)
+        const { stateDirectory } = link.view()
+        const reader =
+          stateDirectory === undefined
+            ? undefined
+            : yield* Effect.promise(async () => (await load()).transcript(stateDirectory, { taskId: task.id, acceptedAt: task.acceptedAt }))
+        if (reader === undefined) log.debug(`no transcripts are known for ${key}`)
+        const shown: Open = { reader, text: "", answer: "" }
+        open.set(key, shown)
+        yield* documents.show(nameOf(key), yield* textOf(task, shown))
       })
     })
   })

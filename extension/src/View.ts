@@ -10,6 +10,8 @@ export interface View {
   readonly problem: string | undefined
   /** The last one, also while the link is interrupted. */
   readonly snapshot: Snapshot | undefined
+  /** Where the host keeps its state. */
+  readonly stateDirectory: string | undefined
   /** The host, for people. */
   readonly about: ReadonlyArray<readonly [label: string, value: string]>
 }

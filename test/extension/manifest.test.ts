@@ -51,7 +51,14 @@ describe("the manifest", () => {
 
   it("C63 goes in its conditions by keys that the extension sets", () => {
     const used = new Set([...JSON.stringify(contributes).matchAll(/nofx:(\w+)/g)].map((match) => match[1]!))
-    const view = { place: { _tag: "noFolder" }, link: "idle", problem: undefined, snapshot: undefined, about: [] } as const
+    const view = {
+      place: { _tag: "noFolder" },
+      link: "idle",
+      problem: undefined,
+      snapshot: undefined,
+      stateDirectory: undefined,
+      about: []
+    } as const
     assert.includeMembers([...Object.keys(keysOf(view)), "agentFound"], [...used])
   })
 

@@ -169,6 +169,7 @@ describe("the status bar item", () => {
     link: "connected",
     problem: undefined,
     snapshot: snapshot(),
+    stateDirectory: undefined,
     about: [],
     ...more
   })
@@ -261,26 +262,17 @@ describe("the folder of a window", () => {
 })
 
 describe("a transcript", () => {
-  const text = (value: string): RuntimeEvent => ({
-    _tag: "Progress",
-    at: now,
-    taskId: "t",
-    batch: "",
-    agentId: "a",
-    run: 1,
-    attempt: 1,
-    attemptId: "x",
-    kind: "Text",
-    text: value
-  })
-
-  it("joins pieces of one answer, and stays bounded", () => {
-    const short = ["Hel", "lo"].map(text).reduce(TranscriptText.add, TranscriptText.empty)
-    assert.strictEqual(short.text, "Hello")
-    let long = TranscriptText.empty
-    for (let index = 0; index < 400; index++) long = TranscriptText.add(long, text(`${"x".repeat(1_000)}\n`))
-    assert.isAtMost(long.text.length, TranscriptText.keptCharacters)
-    assert.isTrue(long.cut)
+  it("joins pieces of one answer, puts everything else on lines of its own, and stays bounded", () => {
+    const pieces = [
+      { _tag: "Text", at: now, text: "Hel" },
+      { _tag: "Text", at: now, text: "lo" },
+      { _tag: "Tool", at: now, id: "1", title: "read a file", kind: "read", status: "completed" }
+    ] as const
+    const short = pieces.map(TranscriptText.entryText).reduce(TranscriptText.append, "")
+    assert.strictEqual(short, "Hello\n▸ read a file (completed)\n")
+    let long = ""
+    for (let index = 0; index < 800; index++) long = TranscriptText.append(long, `${"x".repeat(1_000)}\n`)
+    assert.isAtMost(long.length, TranscriptText.shownCharacters)
   })
 })
 

@@ -37,7 +37,7 @@ export const start = async (options: Options = {}) => {
           AgentRuntime
         )
         runtimes.push(runtime)
-        return { runtime, lost: Effect.never, about: [["Process", "1"]] as const }
+        return { runtime, lost: Effect.never, stateDirectory: undefined, about: [["Process", "1"]] as const }
       })
   })
   const shell = Shell.start(fake.editor, fake.context, Layer.merge(hosts, Layer.succeed(Later, { load: async () => seldom })))
