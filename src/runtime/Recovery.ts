@@ -172,8 +172,10 @@ const failed = (core: Core, settlement: Settlement, task: Task, failure: TaskLif
 export const reconcile = Effect.fnUntraced(function* (core: Core, settlement: Settlement, attempts: Attempts, loaded: Loaded) {
   const specs = new Map(loaded.agents.map((agent) => [agent.spec.id, agent.spec]))
   const interrupted = [...core.table.running()]
-  for (const task of interrupted) {
-    yield* settle(core, settlement, attempts, task, specs.get(TaskLife.lastAttempt(task)!.agentId))
-  }
+  // Beside each other: no more of them than there were agents, each with a check of its own that may take minutes.
+  yield* Effect.forEach(interrupted, (task) => settle(core, settlement, attempts, task, specs.get(TaskLife.lastAttempt(task)!.agentId)), {
+    concurrency: "unbounded",
+    discard: true
+  })
   return interrupted.length
 })
