@@ -56,16 +56,19 @@ interface RuntimePlace {
   readonly restoresAgents: boolean
 }
 
+/** The variables that say where telemetry goes; none where it is switched off. */
+const collector = ({ config, env }: Options): Options["env"] => (config.telemetry.otlp ? env : {})
+
 /** `base`: where worktrees lie. */
 const runtime = (options: Options, base: string, place: RuntimePlace) =>
-  Telemetry.exported(AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)), options.env, version).pipe(
+  Telemetry.exported(AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)), collector(options), version).pipe(
     Layer.provide(
       Layer.effect(
         Environment,
         Effect.map(FileSystem.FileSystem, (fs) => ({
           ...place,
           makeDirectory: (directory: string) => Effect.orDie(fs.makeDirectory(directory, { recursive: true })),
-          tracesStages: Telemetry.traces(options.env),
+          tracesStages: Telemetry.traces(collector(options)),
           secrets: secretsOf(options.env),
           versions: { nofx: version }
         }))

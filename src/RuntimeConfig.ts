@@ -105,7 +105,11 @@ export const RuntimeConfig = Schema.Struct({
     keep: duration("30 days")
   }),
   /** Limits, gates and retry budgets that several machines share. Default: none, everything is counted in this process. */
-  redis: Schema.optionalKey(RedisOptions.Options)
+  redis: Schema.optionalKey(RedisOptions.Options),
+  telemetry: section({
+    /** Export metrics, traces and logs where the standard `OTEL_*` variables say so. Default true: without those variables nothing is exported. */
+    otlp: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(true)))
+  })
 }).annotate({ identifier: "RuntimeConfig" })
 export type RuntimeConfig = typeof RuntimeConfig.Type
 /** As written in a task file or a program: every part optional, durations as text. */
