@@ -156,5 +156,7 @@ export class TaskCheck extends Context.Service<
     readonly baseline: (task: TaskSpec, agent: AgentSpec) => Effect.Effect<string | undefined>
     /** Runs the check. Without one it passes with `verified: false`. Interruptible; bounded by the caller. */
     readonly check: (task: TaskSpec, agent: AgentSpec, baseline: string | undefined, marker: string) => Effect.Effect<Checked>
+    /** How long after an interruption a check's processes may still live, at most. In milliseconds, default 0. */
+    readonly stopMillis?: number
   }
 >()("nofx/TaskCheck") {}

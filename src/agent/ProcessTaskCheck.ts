@@ -16,7 +16,7 @@ import { TaskCheck } from "./AgentDriver.ts"
 import type { Checked, OpenContext } from "./AgentDriver.ts"
 import type { AgentSpec } from "./AgentSpec.ts"
 import * as GatedProcess from "./GatedProcess.ts"
-import { ProcessTrees } from "./ProcessTree.ts"
+import { defaultGraceMillis, defaultKillMillis, ProcessTrees } from "./ProcessTree.ts"
 import type { SpawnFailed } from "./Program.ts"
 import * as TaskTemplate from "./TaskTemplate.ts"
 import * as WorkingFiles from "./WorkingFiles.ts"
@@ -118,6 +118,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   }
 
   return {
+    stopMillis: (options.graceMillis ?? defaultGraceMillis) + defaultKillMillis + 500,
     baseline: (task, agent) => (task.changes === "required" ? treeOf(agent) : Effect.undefined),
     check: Effect.fnUntraced(function* (task, agent, baseline, marker) {
       if (task.changes === "required") {

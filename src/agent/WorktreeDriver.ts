@@ -47,6 +47,7 @@ export const isolated = (driver: AgentDriver, worktrees: Worktrees): AgentDriver
 
 /** The checks, made where the agent worked. */
 export const checkedThere = (check: TaskCheck["Service"], worktrees: Worktrees): TaskCheck["Service"] => ({
+  ...check,
   baseline: (task, agent) =>
     wants(agent)
       ? Effect.flatMap(worktrees.find(agent), (place) =>

@@ -51,12 +51,19 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     )
   }
 
-  const checkWithin = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> =>
-    Effect.timeoutOrElse(core.taskCheck.check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker), {
-      duration: config.timeLimit.verify,
-      orElse: () =>
-        Effect.succeed<Checked>({ _tag: "Failed", detail: `the check did not end within ${Duration.format(config.timeLimit.verify)}` })
+  const checkWithin = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> => {
+    const { check, stopMillis = 0 } = core.taskCheck
+    const limit = Duration.toMillis(config.timeLimit.verify)
+    const left = task.deadlineAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, task.deadlineAt - core.wallNow() - stopMillis)
+    const detail =
+      left < limit
+        ? "the task's deadline came before its check had ended"
+        : `the check did not end within ${Duration.format(config.timeLimit.verify)}`
+    return Effect.timeoutOrElse(check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker), {
+      duration: Math.min(limit, left),
+      orElse: () => Effect.succeed<Checked>({ _tag: "Failed", detail })
     })
+  }
 
   const read = (key: string): Task => table.get(key)!
 

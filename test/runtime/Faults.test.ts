@@ -140,6 +140,29 @@ describe("AgentRuntime's answers to faults", () => {
     )
   }
 
+  it.effect("C11 a deadline counts the task's own check, which is stopped in time", () => {
+    let stopped: number | undefined
+    const check = Effect.onInterrupt(Effect.never, () =>
+      Effect.clockWith((clock) => Effect.map(clock.currentTimeMillis, (now) => void (stopped = now)))
+    )
+    return withRuntime(
+      { drivers: { fake: driver(succeedAfter("20 seconds")) }, check, checkStopMillis: 5_000, config: { retry: { maxAttempts: 1 } } },
+      (runtime, events) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "fake" })
+          yield* runtime.submit({ id: "t", effect: "idempotent", deadline: "1 minute", verify: ["true"] })
+          yield* TestClock.adjust("54 seconds")
+          assert.isUndefined(stopped)
+          yield* TestClock.adjust("6 seconds")
+          assert.strictEqual(stopped, 55_000)
+          const end = yield* runtime.await("t")
+          assert.deepInclude(end, { state: "dead-lettered", attempts: 1 })
+          assert.include(end.reason, "deadline")
+          assert.isAtMost(of(events, "TaskDeadLettered")[0]!.at, 60_000)
+        })
+    )
+  })
+
   it.effect("C16 a dead letter has every attempt with its agent, its times, its fault and the original error", () => {
     const errors = [new Error("socket hang up"), { code: "E_TEAPOT", deep: ["short and stout"] }, "plain text"]
     let turn = 0

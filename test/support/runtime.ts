@@ -57,6 +57,7 @@ export interface Options {
   readonly config?: unknown
   readonly drivers: Readonly<Record<string, AgentDriver>>
   readonly check?: Effect.Effect<Checked>
+  readonly checkStopMillis?: number
   readonly disk?: Pick<MemoryStore.Disk, "open">
   /** Ends what an earlier incarnation left. Default: there is nothing. */
   readonly reap?: Reaper["Service"]["reap"]
@@ -72,6 +73,7 @@ export const layer = (options: Options): Layer.Layer<AgentRuntime.AgentRuntime> 
           options.disk === undefined ? MemoryStore.layer() : Layer.sync(Store, options.disk.open),
           Layer.succeed(AgentDrivers, { get: (name) => options.drivers[name], names: Object.keys(options.drivers) }),
           Layer.succeed(TaskCheck, {
+            stopMillis: options.checkStopMillis ?? 0,
             baseline: () => Effect.succeed(undefined),
             check: (task) => options.check ?? Effect.succeed({ _tag: "Passed", verified: task.verify !== undefined })
           }),
