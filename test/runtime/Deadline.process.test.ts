@@ -63,7 +63,7 @@ describe.skipIf(process.platform !== "linux")("a deadline with real processes", 
         yield* until(() => pids().length === 2 && living(mark).length >= 2)
 
         const end = yield* runtime.await("t")
-      yield* until(() => atEnd.length === 2)
+        yield* until(() => atEnd.length === 2)
         assert.strictEqual(end.state, "dead-lettered")
         assert.include(end.reason, "its deadline is due")
         assert.deepEqual(
