@@ -53,7 +53,7 @@ export const connect = (
   HostClient.make({
     directory,
     host: Effect.flatMap(HostFile.read(directory), (info) =>
-      info === undefined ? Effect.fail(new Error("there is no host.json")) : Effect.succeed(info)
+      info === undefined ? Effect.die(new Error("there is no host.json")) : Effect.succeed(info)
     ),
     ...options
   } as HostClient.Options)
