@@ -204,8 +204,8 @@ export const make = (core: Core): Settlement => {
     // An agent that is gone has no account to spend from.
     const account = core.agents.get(TaskLife.lastAttempt(task)!.agentId)?.account
     if (account === undefined) return TaskLife.queued(task)
+    if (core.retryBudget.tryWithdraw(account)) return TaskLife.queued(task)
     const wait = core.retryBudget.waitMillis(account)
-    if (wait === 0 && core.retryBudget.tryWithdraw(account)) return TaskLife.queued(task)
     return TaskLife.parked(task, {
       ...waiting,
       notBefore: core.wallNow() + Math.max(1, Math.ceil(wait ?? Duration.toMillis(config.retry.maxDelay)))

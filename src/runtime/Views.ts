@@ -57,11 +57,12 @@ export const taskView = (core: Core, dispatcher: Dispatcher, task: Task): TaskVi
 /** Counters that events feed: one place, whoever asks. */
 export const makeCounters = (): {
   readonly onEvent: (event: RuntimeEvent) => void
-  readonly retry: (budgetRefusals: number) => RetryMetrics
+  readonly retry: () => RetryMetrics
 } => {
   let attempts = 0
   let retries = 0
   let exhausted = 0
+  let budgetRefusals = 0
   const faults: Record<string, number> = {}
   return {
     onEvent: (event) => {
@@ -76,11 +77,14 @@ export const makeCounters = (): {
         case "TaskDeadLettered":
           if (event.attempts > 1) exhausted++
           break
+        case "TaskParked":
+          if (event.waiting.for === "budget") budgetRefusals++
+          break
         default:
           break
       }
     },
-    retry: (budgetRefusals) => ({ attempts, retries, exhausted, budgetRefusals, faults: { ...faults } })
+    retry: () => ({ attempts, retries, exhausted, budgetRefusals, faults: { ...faults } })
   }
 }
 
@@ -155,7 +159,6 @@ export const statusOf = (
   phase: () => Status.ReliabilityStatus["phase"]
 ): StatusOf => {
   const health = (): HealthReport => core.health.report()
-  const retry = () => counters.retry(core.retryBudget.refusals())
   const rateLimiter = (): Status.RateLimiterMetrics => {
     const { admitted, keys, refused } = core.patterns.limiter.metrics()
     return { admitted, refused, keys }
@@ -167,7 +170,7 @@ export const statusOf = (
   const deadLetters = (): Status.DLQMetrics => ({ ...core.deadLetters.metrics(), capacity: core.config.deadLetter.maxLetters })
   return {
     health,
-    retry,
+    retry: counters.retry,
     rateLimiter,
     deadLetters,
     reliability: () => {
@@ -186,7 +189,7 @@ export const statusOf = (
           ...(gate.until === undefined ? {} : { until: gate.until }),
           ...(gate.cause === undefined ? {} : { cause: gate.cause })
         })),
-        retry: retry(),
+        retry: counters.retry(),
         rateLimiter: rateLimiter(),
         bulkhead: bulkhead(),
         deadLetters: deadLetters()
