@@ -99,7 +99,7 @@ export const layer = Layer.effect(
     const attach = (made: vscode.WebviewPanel): void => {
       panel = made
       made.webview.options = { enableScripts: true, localResourceRoots: [editor.Uri.joinPath(extensionUri, "media")] }
-      made.iconPath = media("nofx.svg")
+      made.iconPath = { light: media("dashboard-light.svg"), dark: media("dashboard-dark.svg") }
       let watched = false
       const watch = (on: boolean): void => {
         if (on !== watched) link.watch(on ? 1 : -1)

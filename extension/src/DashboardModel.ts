@@ -55,7 +55,9 @@ export const message = (view: View, timeline: Timeline, now: number) => {
   const succeeded = ends("succeeded")
   const failed = ends("dead-lettered")
   const hourly = [histogram(succeeded, now, hours * 3_600_000, hours), histogram(failed, now, hours * 3_600_000, hours)] as const
-  const fleet = agents.toSorted((a, b) => urgency[groupOf(a)]! - urgency[groupOf(b)]! || (a.id < b.id ? -1 : 1))
+  const fleet = agents.toSorted(
+    (a, b) => urgency[groupOf(a)]! - urgency[groupOf(b)]! || a.id.localeCompare(b.id, undefined, { numeric: true })
+  )
   return {
     _tag: "Status",
     link: view.link,

@@ -20,7 +20,7 @@ import { defaults, RuntimeConfig } from "../../src/RuntimeConfig.ts"
 import * as TaskFile from "../../src/task/TaskFile.ts"
 import { type ProgramSearch, programsExist } from "../../src/task/TaskFilePrograms.ts"
 import { failureText } from "./Failures.ts"
-import { entryText } from "./TranscriptText.ts"
+import { append, entryText } from "./TranscriptText.ts"
 
 /** What came of it: a value, or why there is none. */
 export type Answer<A> = { readonly _tag: "Done"; readonly value: A } | { readonly _tag: "Refused"; readonly detail: string }
@@ -139,18 +139,18 @@ export const transcript = (stateDirectory: string, task: { readonly taskId: stri
         const its = began.taskId === task.taskId && began.at >= task.acceptedAt
         const reader = its ? Transcript.read(directory, attemptId) : undefined
         known.set(file, reader)
-        if (reader !== undefined) fresh.push({ at: began.at, text: reader.next().map(entryText).join("") })
+        if (reader !== undefined) fresh.push({ at: began.at, text: reader.next().map(entryText).reduce(append, "") })
       }
     }
     return fresh
       .sort((a, b) => a.at - b.at)
       .map(({ text }) => text)
-      .join("")
+      .reduce(append, "")
   }
   return {
     next: () => {
-      const more = [...known.values()].map((attempt) => (attempt?.next() ?? []).map(entryText).join("")).join("")
-      return more + look()
+      const more = [...known.values()].flatMap((attempt) => (attempt?.next() ?? []).map(entryText))
+      return [...more, look()].reduce(append, "")
     }
   }
 }

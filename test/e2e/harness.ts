@@ -220,16 +220,21 @@ export class Window {
     this.page = page
   }
 
-  /** Runs a command from the palette. */
+  /** Runs a command from the palette. One that is not there yet, since extensions come in one by one, is looked for again. */
   async command(title: string): Promise<void> {
     const box = this.page.locator(".quick-input-widget input.input")
-    for (let turn = 0; turn < 5 && !(await box.isVisible()); turn++) {
+    const row = this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first()
+    for (let turn = 1; ; turn++) {
       await this.page.keyboard.press("Escape")
       await this.page.keyboard.press("F1")
-      await box.waitFor({ timeout: 5_000 }).catch(() => {})
+      try {
+        await box.waitFor({ timeout: 5_000 })
+        await box.fill(`>${title}`)
+        return await row.click({ timeout: 5_000 })
+      } catch (error) {
+        if (turn === 8) throw error
+      }
     }
-    await box.fill(`>${title}`)
-    await this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first().click()
   }
 
   /** Chooses a row of the list that is open. */

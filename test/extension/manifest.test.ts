@@ -6,7 +6,10 @@ import { keysOf } from "../../extension/src/ContextKeys.ts"
 import { tools } from "../../extension/src/LanguageTools.ts"
 import { views } from "../../extension/src/trees/Trees.ts"
 import manifest from "../../extension/package.json" with { type: "json" }
+import bundle from "../../extension/l10n/bundle.l10n.json" with { type: "json" }
 import texts from "../../extension/package.nls.json" with { type: "json" }
+
+import { textsInSources } from "../../scripts/extension-texts.ts"
 
 const { contributes } = manifest
 const commands = contributes.commands.map(({ command }) => command)
@@ -65,6 +68,10 @@ describe("the manifest", () => {
   it("C63 has a text for every key, and a key for every text", () => {
     const keys = [...JSON.stringify(manifest).matchAll(/"%([^%"]+)%"/g)].map((match) => match[1]!)
     assert.sameMembers([...new Set(keys)], Object.keys(texts))
+  })
+
+  it("C63 gives translators every text that the sources show (scripts/extension-texts.ts)", () => {
+    assert.deepStrictEqual(bundle, textsInSources())
   })
 
   it("C63 shows a welcome in each view for each state that it can be empty in", () => {
