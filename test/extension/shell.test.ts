@@ -72,6 +72,16 @@ describe("the shell", () => {
     assert.match(shell.status.spoken, /NofX, healthy/)
   })
 
+  it("C18 shows that a task waits for a rate limit, and how long, and runs it not before", async () => {
+    const shell = await open({ config: { rateLimit: { execute: { limit: 1, window: "1 hour" } } } })
+    await startAgent(shell)
+    await addTask(shell, "first")
+    await until(() => row(shell, "nofx.tasks", /Task first.*Done/) !== undefined, "the first is done")
+    await addTask(shell, "second")
+    await until(() => row(shell, "nofx.tasks", /Task second.*Waiting.*in (?:1 h|5\d min|60 min)/) !== undefined, "the second waits")
+    assert.strictEqual((await Effect.runPromise(shell.runtime().getRetryMetrics)).attempts, 1)
+  })
+
   it("C71 reaches work that is there when a window opens, and starts nothing where there is none", async () => {
     const fresh = await open()
     fresh.look("nofx.agents")
