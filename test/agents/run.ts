@@ -1,5 +1,5 @@
 /**
- * Installs the real agents and runs their tests: `node test/agents/run.ts`, which is `npm run test:agents`.
+ * Installs the real agents and runs their tests: `node test/agents/run.ts`, which is `npm run agents`.
  *
  * Without a registry there is nothing to run: locally that is said and passes, in CI it fails.
  */
@@ -14,10 +14,10 @@ const installed = run("npm", ["install", "--ignore-scripts", "--no-audit", "--no
 if (!installed) {
   const why = "the real agents could not be installed"
   if (process.env["CI"] !== undefined && process.env["CI"] !== "") {
-    console.error(`test:agents failed: ${why}`)
+    console.error(`agents failed: ${why}`)
     process.exit(1)
   }
-  console.warn(`test:agents SKIPPED: ${why}; nothing was tested`)
+  console.warn(`agents SKIPPED: ${why}; nothing was tested`)
   process.exit(0)
 }
 process.exit(run("npx", ["vitest", "run", "--project", "agents", ...process.argv.slice(2)], `${here}/../..`) ? 0 : 1)

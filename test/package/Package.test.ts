@@ -55,7 +55,7 @@ describe("the packed package, installed somewhere else", () => {
       "--target",
       "es2024",
       "--lib",
-      "es2024,esnext.disposable",
+      "es2024,esnext.disposable,dom,dom.iterable",
       "--strict",
       "--outDir",
       "out",
