@@ -27,9 +27,11 @@ export class PermissionPrompts extends Context.Service<
 >()("nofx/extension/PermissionPrompts") {}
 
 /** What there is to see of it, as a file with the ending that colours it. */
-export const detailDocument = (request: Pick<PermissionView, "requestId" | "detail">): readonly [name: string, text: string] => {
+export const detailDocument = (
+  request: Pick<PermissionView, "agentId" | "requestId" | "detail">
+): readonly [name: string, text: string] => {
   const looksLikeDiff = /^(?:---|\+\+\+|@@|[-+] )/m.test(request.detail)
-  return [`permissions/${request.requestId}.${looksLikeDiff ? "diff" : "txt"}`, request.detail]
+  return [`permissions/${request.agentId}-${request.requestId.slice(0, 8)}.${looksLikeDiff ? "diff" : "txt"}`, request.detail]
 }
 
 export const layer = Layer.effect(

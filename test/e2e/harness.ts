@@ -137,7 +137,13 @@ export class Vsc {
 
   /** Ends the hosts, and takes everything away. */
   async remove(): Promise<void> {
-    for (const { pid } of this.hosts()) await end(pid)
+    // An extension host lives about a second longer than its server, and would start a lost host again.
+    for (let quiet = 0; quiet < 3; ) {
+      const living = this.hosts().filter(({ pid }) => alive(pid))
+      for (const { pid } of living) await end(pid)
+      quiet = living.length === 0 ? quiet + 1 : 0
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+    }
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }
 }
