@@ -7,6 +7,7 @@ import type { DeadLetter } from "../reliability/DeadLetter.ts"
 import type { Fate, Outcome } from "../reliability/DeadLetterQueue.ts"
 import type { Loaded, Store } from "../store/Store.ts"
 import { isEnd, type Task } from "../task/Task.ts"
+import * as TaskLife from "../task/TaskLife.ts"
 import type { Batches } from "./Batches.ts"
 import type { Core } from "./Core.ts"
 import { accountKey, agentKey } from "./Pipe.ts"
@@ -56,6 +57,10 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
         if (found.batch !== "" && !parts.batches.tracked(found.batch)) {
           const record = yield* Effect.orDie(Recovery.findBatch(parts.store, found.batch))
           if (record !== undefined) yield* Effect.orDie(Recovery.adoptBatch(core, parts.store, parts.batches, record))
+        }
+        for (const id of found.spec.dependsOn) {
+          const dependency = yield* find(TaskLife.keyOf(found.batch, id))
+          if (dependency !== undefined && table.get(dependency.key) === undefined) table.put(dependency)
         }
         yield* core.journal.commit([...parts.batches.reopen(found.batch), ...parts.settlement.redriveChanges(found)])
         core.pump()

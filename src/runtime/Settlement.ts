@@ -30,7 +30,7 @@ export interface Settlement {
   ) => ReadonlyArray<Change>
   /** Changes of a success: the task's own, its dead letter's, its dependents'. Puts the records. */
   readonly successChanges: (task: Task, verified: boolean) => ReadonlyArray<Change>
-  /** Opens the next run of a task that was dead-lettered. Puts the record. */
+  /** Opens the next run of a task that was dead-lettered; what it depends on must be in the table. Puts the record. */
   readonly redriveChanges: (task: Task) => ReadonlyArray<Change>
   /** A parked task whose time has come: it waits for its turn, or, without a token of its account's retry budget, for another time. */
   readonly due: (task: Task) => Task
@@ -250,7 +250,20 @@ export const make = (core: Core): Settlement => {
 
   const redriveChanges: Settlement["redriveChanges"] = (task) => {
     const next = TaskLife.redriven(task, core.wallNow())
-    return [put(next), append(core, { _tag: "TaskQueued", ...ids(next) }), ...releaseChanges(next)]
+    const begun = [put(next), append(core, { _tag: "TaskQueued", ...ids(next) })]
+    // What it depends on and has not succeeded since: it waits for that as it did before.
+    const [first, ...others] = table
+      .missing(next)
+      .map((key) => table.get(key))
+      .filter((each) => each !== undefined)
+    if (first === undefined) return [...begun, ...releaseChanges(next)]
+    const ended = [first, ...others].find((each) => isEnd(each.state))
+    if (ended === undefined) return [...begun, ...block(next, `waits for ${first.spec.id}`), ...releaseChanges(next)]
+    return [
+      ...begun,
+      ...block(next, `${heldMark} dependency ${ended.spec.id} was ${ended.state}`),
+      ...dependentChanges(table.get(next.key)!)
+    ]
   }
 
   return {

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type { TaskInput } from "../AgentRuntime.ts"
 import type { InputInvalid } from "../runtime/Input.ts"
 import type { SubmitError } from "../runtime/Intake.ts"
-import { agentId, type Scene } from "./Scene.ts"
+import { agentId, giveUp, type Scene } from "./Scene.ts"
 import * as Random from "./SeededRandom.ts"
 import * as Workload from "./Workload.ts"
 
@@ -70,7 +70,13 @@ export const make = (scene: Scene, until: number): Arrivals => {
       const host = scene.host()
       if (host?.runtime === undefined) return cancelLater(taskId, againAfter)
       entry.excluded = true
-      host.incarnation.run(host.runtime.cancel(taskId, "somebody changed their mind"))
+      const { incarnation, runtime } = host
+      const dependents = ledger.dependents(taskId)
+      incarnation.run(
+        Effect.flatMap(runtime.cancel(taskId, "somebody changed their mind"), ({ state }) =>
+          state === "cancelled" ? giveUp(runtime, dependents, "what it waits for was cancelled") : Effect.void
+        )
+      )
     })
   }
 

@@ -47,6 +47,7 @@ export interface Violation {
     | "unsafe-twice"
     | "acted-on-ended"
     | "cancelled-unasked"
+    | "dependency"
     | "gate-closed"
     | "lost"
     | "unknown-task"
@@ -90,7 +91,7 @@ export interface Ledger {
   readonly violations: Array<Violation>
   readonly open: () => Iterable<Entry>
   readonly get: (taskId: string) => Entry | undefined
-  /** Tasks that wait for this one. */
+  /** Tasks that wait for this one, directly or not. */
   readonly dependents: (taskId: string) => ReadonlyArray<Entry>
   readonly accept: (number: number, plan: Plan, dependsOn: string | undefined, day: number) => void
   readonly isAccepted: (number: number) => boolean
@@ -128,7 +129,7 @@ const keptViolations = 100
 export const make = (now: () => number, closedGate: (agentId: string, at: number) => string | undefined): Ledger => {
   const entries = new Map<string, Entry>()
   const waiting = new Map<string, Array<string>>()
-  /** By number: 0 unknown, 1 open, 2 over. */
+  /** By number: 0 unknown, 1 open, 2 over, 3 over and succeeded. */
   let known = new Uint8Array(1 << 16)
   const days: Array<{ possible: number; good: number }> = []
   const unattended: Array<{ possible: number; good: number }> = []
@@ -167,11 +168,11 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
   }
 
   /** A task is over for good. `why`: what is to be blamed when it did not make it. */
-  const finish = (entry: Entry, good: boolean, why: string): void => {
+  const finish = (entry: Entry, good: boolean, end: "succeeded" | "other", why: string): void => {
     entries.delete(entry.plan.id)
     parkedAt.delete(entry.plan.id)
     waiting.delete(entry.plan.id)
-    known[entry.number] = 2
+    known[entry.number] = end === "succeeded" ? 3 : 2
     if (entry.helped) counts.helped++
     if (entry.plan.poison !== undefined) counts.poison++
     else if (entry.excluded) counts.excluded++
@@ -201,7 +202,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     if (entry.plan.poison !== undefined && verified) counts.poisonEscaped++
     const late = now() > dueAt(entry)
     if (entry.failedAt !== undefined) recovery.add(now() - entry.failedAt)
-    finish(entry, entry.done && !late, late ? "late" : "not done")
+    finish(entry, entry.done && !late, "succeeded", late ? "late" : "not done")
   }
 
   /** The entry that an event speaks of. */
@@ -209,7 +210,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     const entry = entries.get(event.taskId)
     if (entry !== undefined) return entry
     const state = known[numberOf(event.taskId)]
-    if (state === 2) violate("acted-on-ended", `${event._tag} of ${event.taskId}, which had ended`)
+    if (state !== undefined && state > 1) violate("acted-on-ended", `${event._tag} of ${event.taskId}, which had ended`)
     else violate("unknown-task", `${event._tag} of ${event.taskId}, which nobody submitted`)
     return undefined
   }
@@ -227,6 +228,8 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
       parkedFor.add(now() - since)
       parkedAt.delete(event.taskId)
     }
+    if (entry.dependsOn !== undefined && known[numberOf(entry.dependsOn)] !== 3)
+      violate("dependency", `${event.taskId} began, and ${entry.dependsOn} has not succeeded`)
     const closed = closedGate(event.agentId, event.at)
     if (closed !== undefined) violate("gate-closed", `${event.taskId} was admitted ${closed}`)
   }
@@ -236,7 +239,19 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     violations,
     open: () => entries.values(),
     get: (taskId) => entries.get(taskId),
-    dependents: (taskId) => (waiting.get(taskId) ?? []).map((id) => entries.get(id)).filter((entry) => entry !== undefined),
+    dependents: (taskId) => {
+      const found = new Map<string, Entry>()
+      const visit = (id: string): void => {
+        for (const other of waiting.get(id) ?? []) {
+          const entry = entries.get(other)
+          if (entry === undefined || found.has(other)) continue
+          found.set(other, entry)
+          visit(other)
+        }
+      }
+      visit(taskId)
+      return [...found.values()]
+    },
     accept: (number, plan, dependsOn, day) => {
       if (number >= known.length) {
         const more = new Uint8Array(known.length * 2)
@@ -316,7 +331,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
           if (!entry.excluded && entry.plan.poison === undefined)
             violate("cancelled-unasked", `${event.taskId} was cancelled, and nobody had asked for it`)
           entry.excluded = true
-          return finish(entry, false, "cancelled")
+          return finish(entry, false, "other", "cancelled")
         }
         case "TaskQueued": {
           const entry = entryOf(event)
@@ -340,7 +355,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     lose: (entry) => {
       counts.lost++
       violate("lost", `${entry.plan.id} was acknowledged, and is not in the store any more`)
-      finish(entry, false, "lost")
+      finish(entry, false, "other", "lost")
     },
     violate,
     restartSequence: () => {
@@ -352,7 +367,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
         else counts.unfinished++
         // Nobody can say yet what becomes of it.
         if (entry.state === "open" && now() < dueAt(entry)) entry.excluded = true
-        finish(entry, false, entry.state)
+        finish(entry, false, "other", entry.state)
       }
     },
     days,

@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { DeadLetter } from "../reliability/DeadLetter.ts"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
-import type { Scene } from "./Scene.ts"
+import { giveUp, type Scene } from "./Scene.ts"
 import * as Random from "./SeededRandom.ts"
 import type { AgentRuntime } from "../AgentRuntime.ts"
 
@@ -40,13 +40,7 @@ export const make = (scene: Scene): Person => {
       return runtime.retryDLQMessage(letter.id)
     }
     const dependents = ledger.dependents(entry.plan.id)
-    return Effect.andThen(
-      runtime.discardDLQMessage(letter.id),
-      Effect.forEach(dependents, (dependent) => {
-        dependent.excluded = true
-        return Effect.ignore(runtime.cancel(dependent.plan.id, "what it waits for was given up"))
-      })
-    )
+    return Effect.andThen(runtime.discardDLQMessage(letter.id), giveUp(runtime, dependents, "what it waits for was given up"))
   }
 
   const look = (): void => {

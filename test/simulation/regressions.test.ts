@@ -127,4 +127,40 @@ describe("found by simulation", () => {
       )
     )
   })
+
+  it.effect("C55 a redrive does not begin what depends on a task that has not succeeded", () => {
+    let refuses = true
+    return Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      const events = yield* listening
+      yield* runtime.spawn({ id: "a", driver: "moody" })
+      yield* runtime.submit({ id: "first", effect: "idempotent" })
+      yield* runtime.submit({ id: "second", effect: "idempotent", dependsOn: ["first"], deadline: "10 minutes" })
+      yield* TestClock.adjust("11 minutes")
+      const letters = yield* runtime.getDLQMessages
+      const letterOf = (subject: string) => letters.find((letter) => letter.subject === subject)!.id
+      yield* runtime.retryDLQMessage(letterOf("second"))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* runtime.tasks).find((task) => task.id === "second")?.state, "blocked")
+      refuses = false
+      yield* runtime.retryDLQMessage(letterOf("first"))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* runtime.await("second")).state, "succeeded")
+      assert.deepStrictEqual(
+        events.flatMap((event) => (event._tag === "AttemptAdmitted" ? [event.taskId] : [])),
+        ["first", "first", "second"]
+      )
+      assert.lengthOf(yield* runtime.getDLQMessages, 0)
+    }).pipe(
+      Effect.provide(
+        Scripted.layer({
+          drivers: {
+            moody: Scripted.driver((attempt, agent) =>
+              (refuses ? failAfter(1_000, { _tag: "Refused", detail: "no" }) : Scripted.succeedAfter("1 second"))(attempt, agent)
+            )
+          }
+        })
+      )
+    )
+  })
 })
