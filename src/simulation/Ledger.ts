@@ -116,6 +116,8 @@ export interface Ledger {
   readonly parked: Histogram.Histogram
   /** Why possible tasks did not make it, for people. */
   readonly failures: Map<string, number>
+  /** The first of them. */
+  readonly failed: Array<{ readonly taskId: string; readonly why: string }>
 }
 
 /** By when it is wanted. */
@@ -123,7 +125,7 @@ export const dueAt = (entry: Entry): number => entry.acceptedAt + entry.plan.dea
 
 const numberOf = (taskId: string): number => Number(taskId.slice(1))
 /** More say nothing new. */
-const keptViolations = 100
+const kept = 100
 
 /** `closedGate`: why an agent's account must not be used at this time (Unix milliseconds); undefined: it may. */
 export const make = (now: () => number, closedGate: (agentId: string, at: number) => string | undefined): Ledger => {
@@ -139,6 +141,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
   const parkedFor = Histogram.make()
   const parkedAt = new Map<string, number>()
   const failures = new Map<string, number>()
+  const failed: Ledger["failed"] = []
   let seq = 0
   const counts: Counts = {
     accepted: 0,
@@ -159,7 +162,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
   }
 
   const violate: Ledger["violate"] = (rule, detail) => {
-    if (violations.length < keptViolations) violations.push({ rule, at: now(), detail })
+    if (violations.length < kept) violations.push({ rule, at: now(), detail })
   }
 
   const clusterOf = (clusters: Array<{ possible: number; good: number }>, day: number) => {
@@ -182,7 +185,10 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
       day.possible++
       alone.possible++
       if (good) day.good++
-      else failures.set(why, (failures.get(why) ?? 0) + 1)
+      else {
+        failures.set(why, (failures.get(why) ?? 0) + 1)
+        if (failed.length < kept) failed.push({ taskId: entry.plan.id, why })
+      }
       if (good && !entry.helped) alone.good++
     }
   }
@@ -375,6 +381,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     recovery,
     queueAge,
     parked: parkedFor,
-    failures
+    failures,
+    failed
   }
 }

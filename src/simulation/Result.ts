@@ -62,6 +62,8 @@ export interface Result {
   readonly parked: Quantiles
   /** Why possible tasks failed the indicator. */
   readonly failures: Readonly<Record<string, number>>
+  /** Which ones; the first hundred of the first seed. */
+  readonly failedTasks: ReadonlyArray<{ readonly taskId: string; readonly why: string }>
   /** Promises that were broken; the first hundred. */
   readonly violations: ReadonlyArray<Violation>
   readonly events: number
@@ -109,6 +111,7 @@ export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "ag
     queueAge: ledger.queueAge.quantiles(),
     parked: ledger.parked.quantiles(),
     failures: Object.fromEntries(ledger.failures),
+    failedTasks: ledger.failed,
     violations: ledger.violations,
     events: world.events(),
     eventLogSha256: world.eventLogSha256(),
