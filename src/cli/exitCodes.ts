@@ -42,6 +42,8 @@ const byTag: Readonly<Record<string, number>> = {
   TaskNotFound: exitCodes.usage,
   IntakeStopped: exitCodes.usage,
   InputInvalid: exitCodes.usage,
+  HttpTokenMissing: exitCodes.usage,
+  HttpUnavailable: exitCodes.usage,
   WorktreeRefused: exitCodes.usage,
   AgentNotFound: exitCodes.usage,
   OwnedByAnother: exitCodes.owned,

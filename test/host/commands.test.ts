@@ -171,4 +171,70 @@ describe("commands beside a host", () => {
       assert.deepInclude(JSON.parse(host.printed().trim().split("\n").at(-1)!), { _tag: "HostEnded", reason: "signal", abandoned: [] })
     })
   )
+
+  it.live("C32 nofx host --http answers probes and metrics: the numbers of nofx status, and alive but not ready while it drains", () =>
+    Effect.gen(function* () {
+      const { json, program, root, start } = yield* somewhere
+      const file = path.join(root, "nofx.json")
+      const shell = (text: string) => ({ driver: "command", command: ["sh", "-c", text] })
+      const agents = [
+        { id: "good", ...shell("exit 0") },
+        { id: "bad", ...shell("exit 1") }
+      ]
+      fs.writeFileSync(
+        file,
+        JSON.stringify({ agents, tasks: ["one", "two", "three"].map((id) => ({ id, agent: id === "two" ? "bad" : "good" })) })
+      )
+      const host = yield* start("host", "--json", "--http", "0")
+      yield* until(Effect.sync(host.printed), (text) => text.includes("HostReady"))
+      const url: string = JSON.parse(host.printed()).http
+      assert.match(url, /^http:\/\/127\.0\.0\.1:/)
+      const get = (page: string) =>
+        Effect.promise(async () => {
+          const response = await fetch(url + page)
+          return { status: response.status, type: response.headers.get("content-type"), text: await response.text() }
+        })
+      for (const page of ["/livez", "/readyz", "/startupz"])
+        assert.deepInclude(yield* get(page), { status: 200, type: "application/health+json" })
+      assert.strictEqual((yield* program("run", file)).code, 1)
+      const status = yield* json("status")
+      const { text, type } = yield* get("/metrics")
+      assert.strictEqual(type, "text/plain; version=0.0.4; charset=utf-8")
+      const number = (series: string) => Number(new RegExp(`^${series} (.*)$`, "m").exec(text)?.[1])
+      assert.deepStrictEqual(
+        [
+          number('nofx_task_ended_total\\{nofx_task_outcome="succeeded"\\}'),
+          number("nofx_dead_letters"),
+          number("nofx_attempt_started_total")
+        ],
+        [status.tasks.succeeded, status.deadLetters.size, 3]
+      )
+      fs.writeFileSync(file, JSON.stringify({ agents: [{ id: "slow", ...shell("exec sleep 600") }], tasks: [{ id: "long" }] }))
+      yield* start("run", file)
+      yield* until(get("/metrics"), (page) => page.text.includes('nofx_tasks{nofx_task_state="running"} 1\n'))
+      host.child.kill("SIGTERM")
+      const ready = yield* until(get("/readyz"), (page) => page.status === 503)
+      assert.deepInclude(JSON.parse(ready.text), { status: "fail", draining: true })
+      for (const page of ["/livez", "/startupz"]) assert.strictEqual((yield* get(page)).status, 200)
+      host.child.kill("SIGTERM")
+      yield* until(Effect.sync(host.code), (code) => code !== undefined)
+      assert.strictEqual(host.code(), 130)
+    })
+  )
+
+  it.live("C60 nofx host refuses other machines without a token, and a port that it cannot have, before it touches anything", () =>
+    Effect.gen(function* () {
+      const { directory, program, start } = yield* somewhere
+      const open = yield* program("host", "--http", "0", "--http-host", "0.0.0.0")
+      assert.strictEqual(open.code, 2)
+      assert.match(open.err, /0\.0\.0\.0 needs a token of at least 16 characters in NOFX_HTTP_TOKEN/)
+      assert.strictEqual((yield* program("host", "--http", "65536")).code, 2)
+      const host = yield* start("host", "--json", "--http", "0")
+      yield* until(Effect.sync(host.printed), (text) => text.includes("HostReady"))
+      const taken = yield* program("host", "--http", new URL(JSON.parse(host.printed()).http).port)
+      assert.strictEqual(taken.code, 2)
+      assert.match(taken.err, /Cannot listen for HTTP/)
+      assert.isTrue(yield* HostFile.answers((yield* HostFile.read(directory))!.socket))
+    })
+  )
 })

@@ -1,34 +1,37 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { HttpServer } from "effect/http"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import * as Http from "../../src/host/Http.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
 import * as Scripted from "../support/runtime.ts"
 import { isolated, run, runtimeLayer } from "./scriptedRun.ts"
 
 /** The host's pages, of a runtime that the test has too. */
 const served = (options: Partial<Http.Options> = {}, runtime = runtimeLayer) =>
   Effect.gen(function* () {
-    const context = yield* Layer.build(Layer.provideMerge(Http.layer({ port: 0, ...options }), runtime))
-    const { address } = Context.get(context, HttpServer.HttpServer)
-    assert(address._tag === "InetAddressV4")
-    const { port } = address
-    const get = (path: string, headers: Record<string, string> = {}) =>
-      Effect.promise(async () => {
-        const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers })
-        const text = await response.text()
-        const type = response.headers.get("content-type") ?? ""
-        return { status: response.status, type, text, json: type.includes("json") ? JSON.parse(text) : undefined }
-      })
-    return { address, get, runtime: Context.get(context, AgentRuntime) }
+    const http = yield* Http.make({ port: 0, ...options })
+    const get = getter(http.url)
+    const context = yield* Layer.build(Layer.provideMerge(http.attached, runtime))
+    return { http, get, runtime: Context.get(context, AgentRuntime) }
   })
+
+const getter = (url: string) => {
+  const { port } = new URL(url)
+  return (path: string, headers: Record<string, string> = {}, method = "GET") =>
+    Effect.promise(async () => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers, method })
+      const text = await response.text()
+      const type = response.headers.get("content-type") ?? ""
+      return { status: response.status, type, text, json: type.includes("json") && text !== "" ? JSON.parse(text) : undefined }
+    })
+}
 
 describe("Http", () => {
   it.live("C32 a host that is well answers three probes in the standard format, with what it observed", () =>
     isolated(
       Effect.gen(function* () {
-        const { address, get, runtime } = yield* served()
-        assert.include(HttpServer.formatAddress(address), "127.0.0.1")
+        const { get, http, runtime } = yield* served()
+        assert.strictEqual(new URL(http.url).hostname, "127.0.0.1")
         yield* runtime.runHealthChecks
         for (const path of ["/livez", "/readyz", "/startupz"]) {
           const { json, status, type } = yield* get(path)
@@ -40,6 +43,7 @@ describe("Http", () => {
         assert.strictEqual(json.checks.store[0].status, "pass")
         assert.match(json.checks.store[0].observedValue, /writes/)
         assert.strictEqual((yield* get("/other")).status, 404)
+        assert.deepInclude(yield* get("/livez", {}, "HEAD"), { status: 200, text: "" })
       }).pipe(Effect.scoped)
     )
   )
@@ -81,6 +85,50 @@ describe("Http", () => {
     )
   )
 
+  it.live("C32 before there is a runtime, and after, it is alive and neither started nor ready", () =>
+    isolated(
+      Effect.gen(function* () {
+        const http = yield* Http.make({ port: 0 })
+        const get = getter(http.url)
+        const without = Effect.gen(function* () {
+          assert.deepInclude(yield* get("/livez"), { status: 200, type: "application/health+json" })
+          for (const path of ["/readyz", "/startupz"]) {
+            const { json, status } = yield* get(path)
+            assert.strictEqual(status, 503)
+            assert.deepInclude(json, { status: "fail", output: "the runtime is not there" })
+          }
+        })
+        yield* without
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* Layer.build(Layer.provide(http.attached, runtimeLayer))
+            assert.strictEqual((yield* get("/startupz")).status, 200)
+          })
+        )
+        yield* without
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("C59 its numbers are its own: who exports them elsewhere too counts nothing twice", () =>
+    isolated(
+      Effect.gen(function* () {
+        const { get, runtime } = yield* served({}, Layer.provideMerge(Metrics.layer, runtimeLayer))
+        yield* Effect.provideService(run, AgentRuntime, runtime)
+        for (const text of [(yield* get("/metrics")).text, yield* Metrics.prometheusText])
+          assert.include(text, 'nofx_task_ended_total{nofx_task_outcome="succeeded"} 3\n')
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("C60 a port that cannot be had is said", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Http.make({ port: 0 })
+      const error = yield* Effect.flip(Http.make({ port: Number(new URL(url).port) }))
+      assert.match(error.message, /Cannot listen for HTTP on 127\.0\.0\.1, port \d+: .*EADDRINUSE/)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("C59 /metrics tells what a run did", () =>
     isolated(
       Effect.gen(function* () {
@@ -97,7 +145,7 @@ describe("Http", () => {
     isolated(
       Effect.gen(function* () {
         for (const refused of [{ host: "0.0.0.0" }, { host: "::" }, { host: "0.0.0.0", token: "short" }]) {
-          const error = yield* Effect.flip(Layer.build(Layer.provide(Http.layer({ port: 0, ...refused }), runtimeLayer)))
+          const error = yield* Effect.flip(Http.make({ port: 0, ...refused }))
           assert.strictEqual(error._tag, "HttpTokenMissing")
         }
         const token = "0123456789abcdef"
