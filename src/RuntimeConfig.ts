@@ -76,13 +76,7 @@ export const RuntimeConfig = Schema.Struct({
     runaway: Runaway.Options.pipe(Schema.withDecodingDefault(Effect.succeed({})))
   }),
   deadLetter: DeadLetterQueue.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
-  health: section({
-    ...Health.Options.fields,
-    /** Restarts of one agent that died by itself, within `restartWindow`. Count, default 5; then it stays failed. */
-    restarts: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefault(Effect.succeed(5))),
-    /** Default 10 minutes. */
-    restartWindow: duration("10 minutes")
-  }),
+  health: Health.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
   shutdown: Shutdown.Options.pipe(Schema.withDecodingDefault(Effect.succeed({}))),
   worktrees: section({
     /** Worktrees of agents in one repository. Count, default 16; an agent that would need one more is not started. */

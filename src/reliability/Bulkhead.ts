@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as State from "./BulkheadState.ts"
+import { complete, type Given } from "./GivenOptions.ts"
 import * as Listeners from "./Listeners.ts"
 import { refusals } from "./Refusal.ts"
 
@@ -79,7 +80,7 @@ export class Bulkhead extends Context.Service<
     /** The same for a permit of the same synchronous step, before anybody could have seen it taken: nobody is told. */
     readonly undo: (permit: Permit) => void
     /** Other limits from now on. Fewer permits take effect as calls end; who waits keeps its place. */
-    readonly resize: (options: Options) => void
+    readonly resize: (options: Given<typeof Options>) => void
     /** Of all, or of one account (its own permits, running and waiting; refusals of all). */
     readonly metrics: (key?: string) => Metrics
     /** Calls the listener, synchronously, when a permit is free that was not. Returns what takes it out again. */
@@ -87,8 +88,10 @@ export class Bulkhead extends Context.Service<
   }
 >()("nofx/Bulkhead") {}
 
-export const make = (options: Options): Bulkhead["Service"] => {
-  const state = State.make(options)
+const completed = complete("Bulkhead", Options)
+
+export const make = (options: Given<typeof Options> = {}): Bulkhead["Service"] => {
+  const state = State.make(completed(options))
   const changes = Listeners.make<{ readonly key: string }>()
   const places = new Map<State.Waiter, Place>()
   let refused = 0
@@ -167,7 +170,7 @@ export const make = (options: Options): Bulkhead["Service"] => {
       exit(permit.key, false)
     },
     resize: (bounds) => {
-      state.bounds = bounds
+      state.bounds = completed(bounds)
       admitWaiting()
       changes.announce([{ key: "" }])
     },
@@ -182,7 +185,7 @@ export const make = (options: Options): Bulkhead["Service"] => {
   }
 }
 
-export const layer = (options: Options = defaults): Layer.Layer<Bulkhead> => Layer.sync(Bulkhead, () => make(options))
+export const layer = (options?: Given<typeof Options>): Layer.Layer<Bulkhead> => Layer.sync(Bulkhead, () => make(options))
 
 /** No limits. For tests, and for comparing with and without. */
 export const layerUnlimited: Layer.Layer<Bulkhead> = Layer.sync(Bulkhead, () => {

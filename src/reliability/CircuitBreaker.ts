@@ -16,8 +16,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Monotonic from "../Monotonic.ts"
 import { type BreakerStatus, detach, dumped, Entry, IssuedPermit, type Permit, type Persisted, restored, shown } from "./BreakerEntry.ts"
-import { defaults, type Options, rulesOf } from "./BreakerOptions.ts"
+import { Options, rulesOf } from "./BreakerOptions.ts"
 import * as BreakerState from "./BreakerState.ts"
+import { complete, type Given } from "./GivenOptions.ts"
 import * as Listeners from "./Listeners.ts"
 import { refusals } from "./Refusal.ts"
 import { isRefused } from "./Refused.ts"
@@ -131,8 +132,11 @@ export class CircuitBreaker extends Context.Service<
   }
 >()("nofx/reliability/CircuitBreaker") {}
 
-export const make = (options: Options = defaults): Effect.Effect<CircuitBreaker["Service"]> =>
+const completed = complete("CircuitBreaker", Options)
+
+export const make = (given: Given<typeof Options> = {}): Effect.Effect<CircuitBreaker["Service"]> =>
   Effect.map(Clock.Clock, (clock) => {
+    const options = completed(given)
     const rules = rulesOf(options)
     const idleMillis = Duration.toMillis(options.idleTime)
     // A success of a closed circuit without a failure in its row changes nothing: the common case touches only a counter.
@@ -361,7 +365,7 @@ export const make = (options: Options = defaults): Effect.Effect<CircuitBreaker[
     }
   })
 
-export const layer = (options?: Options): Layer.Layer<CircuitBreaker> => Layer.effect(CircuitBreaker, make(options))
+export const layer = (options?: Given<typeof Options>): Layer.Layer<CircuitBreaker> => Layer.effect(CircuitBreaker, make(options))
 
 const refuse = refusals(CircuitOpen)
 

@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as Monotonic from "../Monotonic.ts"
 import * as Gate from "./GateState.ts"
 import * as Listeners from "./Listeners.ts"
+import { complete, type Given } from "./GivenOptions.ts"
 import { PositiveDuration } from "./PositiveDuration.ts"
 import { refusals } from "./Refusal.ts"
 import * as TimerWheel from "./TimerWheel.ts"
@@ -167,10 +168,12 @@ export class CooldownGate extends Context.Service<
   }
 >()("nofx/CooldownGate") {}
 
-export const make = Effect.fnUntraced(function* (options: Options) {
+const completed = complete("CooldownGate", Options)
+
+export const make = Effect.fnUntraced(function* (options: Given<typeof Options> = {}) {
   const clock = yield* Clock.Clock
   const wheel = yield* TimerWheel.TimerWheel
-  const rule = ruleOf(options)
+  const rule = ruleOf(completed(options))
   const entries = new Map<string, Entry>()
   const changes = Listeners.make<Change>()
   const updates = Listeners.make<string>()
@@ -327,7 +330,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   return gate
 })
 
-export const layer = (options: Options = defaults): Layer.Layer<CooldownGate> =>
+export const layer = (options?: Given<typeof Options>): Layer.Layer<CooldownGate> =>
   Layer.effect(CooldownGate, make(options)).pipe(Layer.provide(TimerWheel.layer))
 
 interface Entry {

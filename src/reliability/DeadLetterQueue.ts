@@ -17,7 +17,8 @@ import * as DeadLetterArchive from "./DeadLetterArchive.ts"
 import type * as DeadLetterIndex from "./DeadLetterIndex.ts"
 import * as DeadLetterLedger from "./DeadLetterLedger.ts"
 import * as DeadLetterRedrive from "./DeadLetterRedrive.ts"
-import type { DeadLetterStorageFailed, Page, Storage } from "./DeadLetterStorage.ts"
+import { type DeadLetterStorageFailed, memory, type Page, type Storage } from "./DeadLetterStorage.ts"
+import { complete, type Given } from "./GivenOptions.ts"
 
 export type { BulkReport } from "./BulkRedrive.ts"
 export { DeadLetter, defaults, type Failure, Options, outcomeUnknown } from "./DeadLetter.ts"
@@ -109,7 +110,15 @@ export class DeadLetterQueue extends Context.Service<
   }
 >()("nofx/reliability/DeadLetterQueue") {}
 
-export const make = Effect.fnUntraced(function* (options: Letter.Options, storage: Storage, settings: Settings = {}) {
+const completed = complete("DeadLetterQueue", Letter.Options)
+
+/** `storage`: where letters are kept, default: in memory, empty. */
+export const make = Effect.fnUntraced(function* (
+  given: Given<typeof Letter.Options> = {},
+  storage: Storage = memory(),
+  settings: Settings = {}
+) {
+  const options = completed(given)
   const ledger = yield* DeadLetterLedger.make(options, storage, settings.secrets ?? [])
   const archive = DeadLetterArchive.make(ledger, storage)
   const redrive = DeadLetterRedrive.make(ledger, settings.group ?? ((letter) => letter.kind))
@@ -179,5 +188,5 @@ export const make = Effect.fnUntraced(function* (options: Letter.Options, storag
   })
 })
 
-export const layer = (options: Letter.Options, storage: Storage, settings: Settings = {}): Layer.Layer<DeadLetterQueue> =>
+export const layer = (options?: Given<typeof Letter.Options>, storage?: Storage, settings?: Settings): Layer.Layer<DeadLetterQueue> =>
   Layer.effect(DeadLetterQueue, make(options, storage, settings))

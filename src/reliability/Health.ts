@@ -6,6 +6,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -13,6 +14,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Announcer from "./Announcer.ts"
+import { complete, type Given } from "./GivenOptions.ts"
 import * as HealthCheck from "./HealthCheck.ts"
 import * as HealthState from "./HealthState.ts"
 
@@ -104,7 +106,7 @@ export class Health extends Context.Service<
   {
     /**
      * Starts a check; it runs at once, then every interval, until the scope closes, which also ends its incident. Throws `RangeError` for
-     * a name in use.
+     * a name in use, and for a weight, an interval or a time limit that is not above zero.
      */
     readonly register: (check: HealthCheck.Check) => Effect.Effect<void, never, Scope.Scope>
     /** The start sequence is over. Without this call nothing is ever ready. */
@@ -139,7 +141,10 @@ interface Registered {
   incident: string | undefined
 }
 
-export const make = Effect.fnUntraced(function* (options: HealthState.Options) {
+const completed = complete("Health", HealthState.Options)
+
+export const make = Effect.fnUntraced(function* (given: Given<typeof HealthState.Options> = {}) {
+  const options = completed(given)
   const clock = yield* Clock.Clock
   const now = (): number => clock.currentTimeMillisUnsafe()
   const checks = new Map<string, Registered>()
@@ -225,6 +230,11 @@ export const make = Effect.fnUntraced(function* (options: HealthState.Options) {
   const register = Effect.fnUntraced(function* (check: HealthCheck.Check) {
     if (checks.has(check.name)) throw new RangeError(`Health check "${check.name}": the name is in use`)
     if (!((check.weight ?? 1) > 0)) throw new RangeError(`Health check "${check.name}": weight must be above 0, not ${check.weight}`)
+    for (const setting of ["interval", "timeLimit"] as const) {
+      const value = check[setting]
+      if (value !== undefined && !(Duration.toMillis(value) > 0))
+        throw new RangeError(`Health check "${check.name}": ${setting} must be above 0, not ${String(value)}`)
+    }
     const entry: Registered = { check, running: { current: undefined }, incident: undefined }
     checks.set(check.name, entry)
     yield* Effect.addFinalizer(() =>
@@ -306,4 +316,4 @@ export const make = Effect.fnUntraced(function* (options: HealthState.Options) {
   })
 })
 
-export const layer = (options: HealthState.Options = HealthState.defaults): Layer.Layer<Health> => Layer.effect(Health, make(options))
+export const layer = (options?: Given<typeof HealthState.Options>): Layer.Layer<Health> => Layer.effect(Health, make(options))

@@ -27,8 +27,8 @@ export const Options = Schema.Struct({
   failuresToUnhealthy: Count.pipe(Schema.withDecodingDefault(Effect.succeed(2))),
   /** Observations in a row that make it better. Count, at least 1, default 2. */
   successesToHealthy: Count.pipe(Schema.withDecodingDefault(Effect.succeed(2))),
-  /** Recoveries, or restarts, of one thing in `restartWindow`. Count, at least 1, default 5. */
-  restarts: Count.pipe(Schema.withDecodingDefault(Effect.succeed(5))),
+  /** Recoveries of one check, or restarts of one agent that died by itself, in `restartWindow`. Count, at least 0, default 5; then it stays failed. */
+  restarts: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefault(Effect.succeed(5))),
   /** Default 10 minutes. */
   restartWindow: PositiveDuration.pipe(Schema.withDecodingDefault(Effect.succeed("10 minutes"))),
   /** Wait between two recoveries; doubles with each in the window. Default 1 second. */

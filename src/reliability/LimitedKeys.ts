@@ -24,13 +24,16 @@ export class LimitedKeys {
   private readonly clock: Clock.Clock
   private readonly wheel: TimerWheel["Service"]
   private readonly tables = new Map<string, Table>()
+  /** Throws for a bad limit. */
+  private readonly check: (limit: Limit) => void
   private readonly makeRefusal: MakeRefusal
   /** Told when quota came back other than by time. */
   readonly changes = Listeners.make<{ readonly limit: string; readonly key: string }>()
 
-  constructor(clock: Clock.Clock, wheel: TimerWheel["Service"], makeRefusal: MakeRefusal) {
+  constructor(clock: Clock.Clock, wheel: TimerWheel["Service"], check: (limit: Limit) => void, makeRefusal: MakeRefusal) {
     this.clock = clock
     this.wheel = wheel
+    this.check = check
     this.makeRefusal = makeRefusal
   }
 
@@ -127,6 +130,7 @@ export class LimitedKeys {
     const rule = { limit: limit.limit, window: Duration.toMillis(limit.window) }
     const algorithm = algorithmOf(limit.algorithm)
     if (known === undefined) {
+      this.check(limit)
       const table = {
         limit,
         rule,
@@ -145,6 +149,7 @@ export class LimitedKeys {
     // Another configuration of the same limit: what was spent still counts, if the new algorithm can read it.
     const unreadable = known.name !== limit.algorithm
     const changed = unreadable || known.rule.limit !== rule.limit || known.rule.window !== rule.window
+    if (changed) this.check(limit)
     Object.assign(known, { limit, rule, algorithm, name: limit.algorithm })
     if (changed) {
       for (const entry of known.entries.values()) {

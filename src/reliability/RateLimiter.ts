@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import { complete, type Given } from "./GivenOptions.ts"
 import { LimitedKeys } from "./LimitedKeys.ts"
 import { PositiveDuration } from "./PositiveDuration.ts"
 import { refusals } from "./Refusal.ts"
@@ -39,16 +40,17 @@ export const Limit = Schema.Struct({
 })
 export type Limit = typeof Limit.Type
 
-const decode = Schema.decodeSync(Limit)
+/** Makes a limit: what is left out has its default. Throws `RangeError` for a bad one. */
+export const limit: (given: Given<typeof Limit>) => Limit = complete("RateLimiter", Limit)
 
 /** Of an account: never more than the limit in any minute. */
-export const defaults: Limit = decode({})
+export const defaults: Limit = limit({})
 /** Calls of an interface: 100 a minute, with bursts. */
-export const api: Limit = decode({ name: "api", algorithm: "token-bucket", limit: 100, window: "1 minute" })
+export const api: Limit = limit({ name: "api", algorithm: "token-bucket", limit: 100, window: "1 minute" })
 /** What one user may ask for: 1,000 an hour. */
-export const user: Limit = decode({ name: "user", algorithm: "sliding-window", limit: 1000, window: "1 hour" })
+export const user: Limit = limit({ name: "user", algorithm: "sliding-window", limit: 1000, window: "1 hour" })
 /** Expensive operations: 10 a minute, one every six seconds. */
-export const expensive: Limit = decode({ name: "expensive", algorithm: "leaky-bucket", limit: 10, window: "1 minute" })
+export const expensive: Limit = limit({ name: "expensive", algorithm: "leaky-bucket", limit: 10, window: "1 minute" })
 /** By name, as configurations say it. */
 export const presets = { api, user, expensive } as const
 
@@ -114,7 +116,7 @@ export interface Metrics {
   readonly keys: number
 }
 
-/** What a limiter in this process offers without waiting and without Effect. A cost below 0, or not finite, throws `RangeError`. */
+/** What a limiter in this process offers without waiting and without Effect. A cost below 0, or not finite, and a bad limit throw `RangeError`. */
 export interface Local {
   /** Admits or refuses at once; never overtakes those that wait. `now`: monotonic milliseconds, read from the clock if not given. */
   readonly tryAcquire: (limit: Limit, key: string, cost?: number, now?: number) => Permit | RateLimitExceeded
@@ -161,7 +163,7 @@ export class RateLimiter extends Context.Service<
 export const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const wheel = yield* TimerWheel.TimerWheel
-  const keys = new LimitedKeys(clock, wheel, refusals(RateLimitExceeded))
+  const keys = new LimitedKeys(clock, wheel, limit, refusals(RateLimitExceeded))
 
   const acquire = (limit: Limit, key: string, cost = 1): Effect.Effect<Permit, RateLimitExceeded> =>
     Effect.suspend(() => {

@@ -15,9 +15,10 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Monotonic from "../Monotonic.ts"
+import { complete, type Given } from "./GivenOptions.ts"
 import { isRefused, retryAfterMillis } from "./Refused.ts"
 import * as RetryBudget from "./RetryBudget.ts"
-import { decide, defaults, delay, type GiveUpCode, type Options } from "./RetryDecision.ts"
+import { decide, delay, type GiveUpCode, Options } from "./RetryDecision.ts"
 
 export type { RetryBudget } from "./RetryBudget.ts"
 export { type Decision, decide, defaults, delay, type GiveUpCode, Options, type Situation } from "./RetryDecision.ts"
@@ -111,9 +112,12 @@ export class Retry extends Context.Service<
   }
 >()("nofx/reliability/Retry") {}
 
-/** A service; `budget` shares one with others, default: its own. */
-export const make = (options: Options = defaults, shared?: RetryBudget.RetryBudget): Effect.Effect<Retry["Service"]> =>
+const completed = complete("Retry", Options)
+
+/** A service; `shared` is a budget that others spend too, default: its own. */
+export const make = (given: Given<typeof Options> = {}, shared?: RetryBudget.RetryBudget): Effect.Effect<Retry["Service"]> =>
   Effect.gen(function* () {
+    const options = completed(given)
     const clock = yield* Clock.Clock
     const budget = shared ?? (yield* RetryBudget.make(options.budget))
     const read = (): number => Monotonic.read(clock)
@@ -208,12 +212,13 @@ export const make = (options: Options = defaults, shared?: RetryBudget.RetryBudg
     return { run, budget, metrics: () => ({ ...counters }) }
   })
 
-export const layer = (options?: Options): Layer.Layer<Retry> => Layer.effect(Retry, make(options))
+export const layer = (options?: Given<typeof Options>): Layer.Layer<Retry> => Layer.effect(Retry, make(options))
 
 /** The same delays as an Effect `Schedule`: ends after `maxAttempts - 1` recurrences, outputs each delay. Draws from `Random`. */
-export const schedule = (options: Options = defaults): Schedule.Schedule<Duration.Duration> =>
+export const schedule = (given: Given<typeof Options> = {}): Schedule.Schedule<Duration.Duration> =>
   Schedule.fromStep(
     Effect.sync(() => {
+      const options = completed(given)
       let attempt = 0
       let previousDelayMillis: number | undefined
       return () =>

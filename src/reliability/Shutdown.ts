@@ -18,7 +18,8 @@ import * as Monotonic from "../Monotonic.ts"
 import * as Announcer from "./Announcer.ts"
 import * as BoundedRun from "./BoundedRun.ts"
 import { causeText } from "./CauseText.ts"
-import { finalizerAllowance, type Options, defaults, type Phase, phaseAllowance, phases, Phase as PhaseSchema } from "./ShutdownBudget.ts"
+import { complete, type Given } from "./GivenOptions.ts"
+import { finalizerAllowance, Options, type Phase, phaseAllowance, phases, Phase as PhaseSchema } from "./ShutdownBudget.ts"
 
 export { defaults, Options, Phase, phases } from "./ShutdownBudget.ts"
 
@@ -135,7 +136,10 @@ interface Registered {
   readonly timeLimit: number | undefined
 }
 
-export const make = Effect.fnUntraced(function* (options: Options) {
+const completed = complete("Shutdown", Options)
+
+export const make = Effect.fnUntraced(function* (given: Given<typeof Options> = {}) {
+  const options = completed(given)
   const own = yield* Effect.scope
   const clock = yield* Clock.Clock
   const wallNow = (): number => clock.currentTimeMillisUnsafe()
@@ -289,4 +293,4 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-export const layer = (options: Options = defaults): Layer.Layer<Shutdown> => Layer.effect(Shutdown, make(options))
+export const layer = (options?: Given<typeof Options>): Layer.Layer<Shutdown> => Layer.effect(Shutdown, make(options))
