@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
 /** `.ci/run` adds up what the suites write here. */
@@ -12,11 +13,16 @@ export default defineConfig({
     // Only a bound: tests wait for conditions. Real processes on a busy machine need more than the default of five seconds.
     testTimeout: 30_000,
     setupFiles: ["test/support/ownUser.ts"],
+    // Compiling Effect anew would be most of the time of a short program.
+    env: { NODE_COMPILE_CACHE: fileURLToPath(new URL("node_modules/.cache/node", import.meta.url)) },
     projects: [
       {
         extends: true,
         test: {
           name: "main",
+          // Files share what they import; importing took longer than testing. Those that wait for processes leave the processors to others.
+          isolate: false,
+          maxWorkers: 3,
           include: ["test/**/*.test.ts"],
           exclude: [...Object.values(others).flat(), "test/e2e/**", "test/agents/**", "test/vscode/**"]
         }

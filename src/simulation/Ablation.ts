@@ -13,8 +13,9 @@ export interface Setting {
   readonly forgets: boolean
 }
 
-/** Longer than anything is simulated. */
-const never = Duration.days(366)
+const never = Duration.days(36_500)
+/** The longest time of an option; no letter is kept longer. */
+const longest = Duration.days(366)
 
 /** What each switches off. */
 const ablations = {
@@ -47,7 +48,7 @@ const ablations = {
   /** What failed stays where it is: nothing is redriven, by the schedule or by hand. */
   deadLetter: (setting: Setting): Setting => {
     const { looksAfter: _, ...person } = setting.faults.person
-    const deadLetter = { ...setting.config.deadLetter, redriveAfter: never, maxRedriveAfter: never }
+    const deadLetter = { ...setting.config.deadLetter, redriveAfter: longest, maxRedriveAfter: longest }
     return { ...setting, config: { ...setting.config, deadLetter }, faults: { ...setting.faults, person } }
   },
   /** Agents that died are not started again by themselves. */

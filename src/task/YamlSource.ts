@@ -49,7 +49,11 @@ export const read = (text: string): YamlSource => {
       const error = document.errors[0] ?? document.warnings[0]
       if (error !== undefined) {
         // Only the first: what follows a syntax error is mostly its echo.
-        problems.add([], () => ({ found: `invalid YAML (${error.message})`, expected: "YAML or JSON" }), position(error.pos[0]))
+        const problem =
+          error.code === "MULTIPLE_DOCS"
+            ? { found: "a second document", expected: "one" }
+            : { found: `invalid YAML (${error.message})`, expected: "YAML or JSON" }
+        problems.add([], () => problem, position(error.pos[0]))
         return undefined
       }
       return new Reader(problems, position).read(document.contents, [], 0)
@@ -73,7 +77,9 @@ class Reader {
 
   read(node: unknown, path: ValuePath, depth: number): unknown {
     this.values += 1
-    if (this.values > maxValues) return this.refuse(path, "more values than a task file may hold", `at most ${maxValues}`)
+    // One message is enough: what follows is not even looked at.
+    if (this.values > maxValues)
+      return this.values === maxValues + 1 ? this.refuse(path, "more values than a task file may hold", `at most ${maxValues}`) : null
     if (depth > maxDepth) return this.refuse(path, "a structure that is nested too deeply", `at most ${maxDepth} levels`)
     if (!isNode(node)) return null
     if (isAlias(node)) return this.alias(node.source, path, depth)

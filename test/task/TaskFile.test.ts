@@ -105,7 +105,7 @@ describe("TaskFile", () => {
       "agents:\n\t- id: a\n",
       "/repo/nofx.yaml:2:1: found invalid YAML (Tabs are not allowed as indentation), expected YAML or JSON"
     ],
-    ["several documents", "a: 1\n---\nb: 1\n", "multiple documents"],
+    ["several documents", "a: 1\n---\nb: 1\n", "found a second document, expected one"],
     ["an unknown tag", `${agent}tasks: [{id: !foo t}]\n`, "/repo/nofx.yaml:3:14: found invalid YAML (Unresolved tag: !foo)"],
     ["an empty file", "", "/repo/nofx.yaml: found an empty file, expected agents and tasks"],
     ["a file of comments", "# nothing\n", "found an empty file"],
@@ -235,6 +235,11 @@ describe("TaskFile", () => {
       "an anchor that contains itself",
       `${agent}tasks: [{id: t, input: &x {y: *x}}]\n`,
       "tasks[0].input.y: found *x, which contains itself"
+    ],
+    [
+      "a few lines that stand for billions of values, with one message",
+      `${agent}tasks: [{id: t, input: {a0: &a0 [x], ${Array.from({ length: 12 }, (_, n) => `a${n + 1}: &a${n + 1} [${Array(10).fill(`*a${n}`).join(", ")}]`).join(", ")}}}]\n`,
+      "found more values than a task file may hold, expected at most 2000000"
     ],
     ["an alias of nothing", `${agent}tasks: [{id: t, prompt: *x}]\n`, "tasks[0].prompt: found *x, expected the name of an anchor above it"],
     [
