@@ -39,7 +39,7 @@ export const lines = (stored: Stored.Stored, columns?: number): ReadonlyArray<st
     `state     ${stored.directory}`,
     `owner     ${ownerText(stored)}`,
     ...(stored.paused ? ["queue     paused: nothing starts until nofx resume"] : []),
-    `tasks     ${counted.length === 0 ? "none" : counted.join(", ")}${stored.countedUpTo === undefined ? "" : " or more"}`,
+    `tasks     ${counted.length === 0 ? "none" : counted.join(", ")}`,
     `letters   ${stored.deadLetters.size === 0 ? "none" : `${stored.deadLetters.size} in the queue, ${stored.deadLetters.redriving} of them being redriven (${causes.join(", ")})`}`,
     ...(stored.agents.length === 0 ? [] : ["", ...agentTable(stored.agents, columns)]),
     ...section(

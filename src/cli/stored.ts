@@ -12,8 +12,8 @@ import * as CooldownGate from "../reliability/CooldownGate.ts"
 import { defaults as healthDefaults, type HealthReport } from "../reliability/Health.ts"
 import type { AgentView, BreakerView, GateView, Snapshot, TaskView } from "../RuntimeStatus.ts"
 import type { OwnerInfo } from "../store/Ownership.ts"
-import type { DamageReport, Loaded, PatternRecord, Quarantined, Store, StoreUnavailable } from "../store/Store.ts"
-import { isEnd, State, type Task } from "../task/Task.ts"
+import type { DamageReport, Loaded, PatternRecord, Quarantined, StoreUnavailable } from "../store/Store.ts"
+import { isEnd, type State, type Task } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import type { View } from "./viewer.ts"
 
@@ -25,8 +25,6 @@ export interface Stored {
   readonly owner: (OwnerInfo & { readonly alive: boolean }) | undefined
   readonly paused: boolean
   readonly tasks: Readonly<Record<State, number>>
-  /** Ended tasks were only counted up to this many. */
-  readonly countedUpTo: number | undefined
   readonly agents: ReadonlyArray<AgentView>
   /** Those that are not plainly closed. */
   readonly breakers: ReadonlyArray<BreakerView & { readonly openedAt?: number }>
@@ -39,10 +37,6 @@ export interface Stored {
   readonly damage: ReadonlyArray<DamageReport>
 }
 
-/** Ended tasks are counted up to here, and this many at a time: a listing need not read a year's history. */
-const mostCounted = 10_000
-const page = 1_000
-
 const decodeBreaker = Schema.decodeUnknownOption(CircuitBreaker.Persisted)
 const decodeGate = Schema.decodeUnknownOption(CooldownGate.Persisted)
 
@@ -52,9 +46,6 @@ export const read = (view: View, now: number): Effect.Effect<Stored, StoreUnavai
     const loaded = yield* view.store.load
     const seen = yield* view.owner
     const owner = seen === undefined ? undefined : { ...seen.owner, alive: seen.alive }
-    const counts = Object.fromEntries(State.literals.map((state) => [state, 0])) as Record<State, number>
-    for (const task of loaded.tasks) counts[task.state]++
-    const ended = yield* countEnded(view.store, counts)
     const byCause: Record<string, number> = {}
     for (const letter of loaded.deadLetters) byCause[letter.cause] = (byCause[letter.cause] ?? 0) + 1
     return {
@@ -62,8 +53,7 @@ export const read = (view: View, now: number): Effect.Effect<Stored, StoreUnavai
       directory: view.directory,
       owner,
       paused: loaded.patterns.some(({ key, kind }) => kind === "control" && key === "paused"),
-      tasks: counts,
-      countedUpTo: ended >= mostCounted ? mostCounted : undefined,
+      tasks: yield* view.store.counts,
       agents: agentViews(loaded, owner?.alive === true),
       breakers: loaded.patterns.flatMap(breakerView).filter(({ failures, state }) => state !== "closed" || failures > 0),
       gates: loaded.patterns.flatMap((pattern) => gateView(pattern, now)),
@@ -90,18 +80,6 @@ export const overlaid = (stored: Stored, { agents, status }: Snapshot): Stored =
   paused: status.phase === "paused",
   breakers: status.breakers.filter(({ failures, state }) => state !== "closed" || failures > 0),
   gates: status.gates.filter(({ state }) => state === "closed")
-})
-
-const countEnded = Effect.fnUntraced(function* (store: Store["Service"], counts: Record<State, number>) {
-  let ended = 0
-  for (let after: string | undefined; ended < mostCounted; ) {
-    const tasks = yield* store.tasks({ states: State.literals.filter(isEnd), limit: page, ...(after === undefined ? {} : { after }) })
-    for (const task of tasks) counts[task.state]++
-    ended += tasks.length
-    if (tasks.length < page) break
-    after = String(tasks.at(-1)!.order)
-  }
-  return ended
 })
 
 /** The agents that are written down. `alive`: is there a runtime whose agents they are? */

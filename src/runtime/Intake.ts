@@ -54,7 +54,7 @@ export const findCycle = (specs: ReadonlyArray<TaskSpec>): ReadonlyArray<string>
   const byId = new Map(specs.map((spec) => [spec.id, spec]))
   const done = new Set<string>()
   for (const start of specs) {
-    if (done.has(start.id)) continue
+    if (start.dependsOn.length === 0 || done.has(start.id)) continue
     const path: Array<string> = []
     const onPath = new Set<string>()
     const stack: Array<{ readonly id: string; next: number }> = [{ id: start.id, next: 0 }]

@@ -12,6 +12,7 @@ import {
   type AgentRecord,
   type BatchRecord,
   type Change,
+  countsOf,
   defaultLimit,
   Fenced,
   type Page,
@@ -259,6 +260,7 @@ const reads = (tables: Tables): Omit<Store["Service"], "epoch" | "commit"> => ({
       )
       return byOrder(found).slice(0, limit ?? defaultLimit)
     }),
+  counts: Effect.sync(() => countsOf(Array.from(tables.tasks.values(), ({ state }) => [state, 1]))),
   deadLetter: (id) => Effect.sync(() => tables.letters.get(id)?.letter),
   deadLetters: (query) => Effect.sync(() => letterPage(tables, { ...query, limit: query.limit ?? defaultLimit })),
   events: (after, limit) => Effect.sync(() => tables.eventsAfter(after, limit)),

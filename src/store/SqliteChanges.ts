@@ -26,7 +26,8 @@ export const make = (connection: Connection): ((change: Change) => RuntimeEvent 
   const deletePattern = prepare("DELETE FROM patterns WHERE kind = ? AND key = ?")
   const putBatch = prepare("INSERT OR REPLACE INTO batches (id, created_at, finished_at, body) VALUES (?, ?, ?, ?)")
   const prunes = [
-    "DELETE FROM events WHERE at < ?",
+    // The newest stays: the next one's seq follows it, and AUTOINCREMENT would cost every commit one more page.
+    "DELETE FROM events WHERE at < ? AND seq < (SELECT max(seq) FROM events)",
     // A dead letter's task stays as long as the letter does: a redrive or an undo needs it.
     `DELETE FROM tasks WHERE ended_at < ? AND batch NOT IN (SELECT id FROM batches WHERE finished_at IS NULL)
      AND NOT (state = 'dead-lettered' AND EXISTS (SELECT 1 FROM dead_letters WHERE id = json_extract(tasks.body, '$.deadLetterId')))`,

@@ -3,7 +3,7 @@ import { State, type Task } from "../task/Task.ts"
 import { decode } from "./Codec.ts"
 import type { Connection, Value } from "./Sqlite.ts"
 import * as SqliteRows from "./SqliteRows.ts"
-import { type DamageReport, defaultLimit, type Store } from "./Store.ts"
+import { countsOf, type DamageReport, defaultLimit, type Store } from "./Store.ts"
 
 /** Quarantined rows that a load returns at most, the newest first; the table keeps all. */
 const quarantineShown = 1_000
@@ -84,7 +84,7 @@ export const make = (connection: Connection, owner: boolean): Omit<Store["Servic
       .prepare("SELECT body FROM damage ORDER BY rowid")
       .all()
       .map((row) => JSON.parse(String(row["body"])) as DamageReport),
-    seq: number("SELECT seq AS value FROM sqlite_sequence WHERE name = 'events'"),
+    seq: number("SELECT max(seq) AS value FROM events"),
     order: Math.max(...State.literals.map((state) => number("SELECT max(ord) AS value FROM tasks WHERE state = ?", state)))
   }))
 
@@ -92,6 +92,9 @@ export const make = (connection: Connection, owner: boolean): Omit<Store["Servic
     load,
     task: (key) => reading("read a task", () => taskRows("key = ?", key)[0]),
     tasks,
+    counts: reading("count tasks", () =>
+      countsOf(State.literals.map((state) => [state, number("SELECT count(*) AS value FROM tasks WHERE state = ?", state)]))
+    ),
     deadLetter: (id) => reading("read a dead letter", () => letterRows("id = ?", id)[0]),
     deadLetters: ({ after, archived, limit }) =>
       reading("list dead letters", () =>

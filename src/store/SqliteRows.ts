@@ -58,7 +58,7 @@ export const make = (connection: Connection, owner: boolean): Reader => {
   return {
     rows: (query, ...values) => {
       const found = []
-      for (const row of connection.prepare(query.sql).iterate(...values)) {
+      for (const row of connection.prepare(query.sql).all(...values)) {
         const body = String(row["body"])
         const decoded = query.decode(body, row)
         if (decoded.ok) found.push(decoded.value)

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import { AgentSpec } from "../agent/AgentSpec.ts"
 import type { DeadLetter } from "../reliability/DeadLetterQueue.ts"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
-import type { State, Task } from "../task/Task.ts"
+import { State, type Task } from "../task/Task.ts"
 
 /** A process of ours, from before its spawn until it is known to be gone. */
 export const ProcessRecord = Schema.Struct({
@@ -133,6 +133,13 @@ export class Fenced extends Schema.TaggedError<Fenced>()("Fenced", { epoch: Sche
   }
 }
 
+/** Tasks by state, with a zero for each state that has none. */
+export const countsOf = (counted: Iterable<readonly [state: State, count: number]>): Readonly<Record<State, number>> => {
+  const counts = Object.fromEntries(State.literals.map((state) => [state, 0])) as Record<State, number>
+  for (const [state, count] of counted) counts[state] += count
+  return counts
+}
+
 /** Entries of a page when nothing else is said. */
 export const defaultLimit = 100
 
@@ -166,6 +173,8 @@ export class Store extends Context.Service<
     readonly tasks: (
       query: Page & { readonly states?: ReadonlyArray<State>; readonly batch?: string; readonly id?: string }
     ) => Effect.Effect<ReadonlyArray<Task>, StoreUnavailable>
+    /** How many tasks there are in each state. */
+    readonly counts: Effect.Effect<Readonly<Record<State, number>>, StoreUnavailable>
     /** One dead letter, archived or not. */
     readonly deadLetter: (id: string) => Effect.Effect<DeadLetter | undefined, StoreUnavailable>
     /** By `id`. */

@@ -28,7 +28,7 @@ const steps: ReadonlyArray<string> = [
   CREATE INDEX tasks_batch ON tasks (batch, ord) WHERE batch <> '';
   CREATE INDEX tasks_id ON tasks (id, ord) WHERE batch <> '';
   CREATE INDEX tasks_ended ON tasks (ended_at) WHERE ended_at IS NOT NULL;
-  CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, body TEXT NOT NULL);
+  CREATE TABLE events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
   CREATE TABLE dead_letters (id TEXT PRIMARY KEY, archived INTEGER NOT NULL, body TEXT NOT NULL);
   CREATE INDEX dead_letters_listing ON dead_letters (archived, id);
   CREATE TABLE agents (id TEXT PRIMARY KEY, body TEXT NOT NULL);

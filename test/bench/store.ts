@@ -153,6 +153,12 @@ export const suite = async (): Promise<Suite> => {
         "submit: ours, one after the other",
         "submit: bare SQLite, one after the other",
         2
+      ),
+      ratio(
+        `acknowledged durable submissions of ${group} at once: more than bare SQLite's one after the other`,
+        `submit: ours, ${group} at once`,
+        "submit: bare SQLite, one after the other",
+        1
       )
     ],
     figures: starting,

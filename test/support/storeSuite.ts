@@ -159,6 +159,17 @@ export const suite = <E>(name: string, fresh: () => Layer.Layer<Store, E>): void
       }).pipe(Effect.provide(fresh()))
     )
 
+    it.effect("C54 tasks are counted by state, those that ended too", () =>
+      Effect.gen(function* () {
+        const store = yield* Store
+        const none = { queued: 0, blocked: 0, running: 0, parked: 0, succeeded: 0, "dead-lettered": 0, cancelled: 0 }
+        assert.deepStrictEqual(yield* store.counts, none)
+        yield* commit(put(task("a", 1)), put(task("b", 2)), put(ended("c", 3, 10)), put(ended("d", 4, 10, "done")))
+        yield* commit(put(ended("a", 1, 20)))
+        assert.deepStrictEqual(yield* store.counts, { ...none, queued: 1, cancelled: 3 })
+      }).pipe(Effect.provide(fresh()))
+    )
+
     it.effect("C29 a dead letter moves to the archive and back, and a purge deletes it", () =>
       Effect.gen(function* () {
         const store = yield* Store
@@ -226,7 +237,8 @@ export const suite = <E>(name: string, fresh: () => Layer.Layer<Store, E>): void
           (yield* store.events(0, 10)).map((one) => one.seq),
           [2]
         )
-        assert.strictEqual((yield* commit(append(event("next", 40))))[0]?.seq, 3)
+        yield* commit({ _tag: "Prune", before: 1_000 })
+        assert.strictEqual((yield* commit(append(event("next", 40))))[0]?.seq, 3, "seqs go on though every event was old")
       }).pipe(Effect.provide(fresh()))
     )
   })
