@@ -43,6 +43,10 @@ export const lines = (stored: Stored.Stored, columns?: number): ReadonlyArray<st
     `letters   ${stored.deadLetters.size === 0 ? "none" : `${stored.deadLetters.size} in the queue, ${stored.deadLetters.redriving} of them being redriven (${causes.join(", ")})`}`,
     ...(stored.agents.length === 0 ? [] : ["", ...agentTable(stored.agents, columns)]),
     ...section(
+      "degraded",
+      stored.degraded.map(({ cause, component, since }) => [component, `since ${dateTime(since)}`, cause])
+    ),
+    ...section(
       "circuits",
       stored.breakers.map(({ cause = "", failures, key, retryAt, state }) => [
         key,

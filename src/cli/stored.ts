@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { accountOf } from "../agent/AgentSpec.ts"
 import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
 import * as CooldownGate from "../reliability/CooldownGate.ts"
-import { defaults as healthDefaults, type HealthReport } from "../reliability/Health.ts"
+import { type DegradedComponent, defaults as healthDefaults, type HealthReport } from "../reliability/Health.ts"
 import type { AgentView, BreakerView, GateView, Snapshot, TaskView } from "../RuntimeStatus.ts"
 import type { OwnerInfo } from "../store/Ownership.ts"
 import type { DamageReport, Loaded, PatternRecord, Quarantined, StoreUnavailable } from "../store/Store.ts"
@@ -33,6 +33,8 @@ export interface Stored {
   readonly deadLetters: { readonly size: number; readonly redriving: number; readonly byCause: Readonly<Record<string, number>> }
   /** Unfinished ones, with the tasks that are left of them. */
   readonly batches: ReadonlyArray<{ readonly id: string; readonly file: string; readonly createdAt: number; readonly left: number }>
+  /** What is not well in a runtime that is there, by component; without one nobody knows. */
+  readonly degraded: ReadonlyArray<DegradedComponent>
   readonly quarantined: ReadonlyArray<Quarantined>
   readonly damage: ReadonlyArray<DamageReport>
 }
@@ -68,6 +70,7 @@ export const read = (view: View, now: number): Effect.Effect<Stored, StoreUnavai
         createdAt,
         left: loaded.tasks.filter((task) => task.batch === id).length
       })),
+      degraded: [],
       quarantined: loaded.quarantined,
       damage: loaded.damage
     }
@@ -79,7 +82,8 @@ export const overlaid = (stored: Stored, { agents, status }: Snapshot): Stored =
   agents,
   paused: status.phase === "paused",
   breakers: status.breakers.filter(({ failures, state }) => state !== "closed" || failures > 0),
-  gates: status.gates.filter(({ state }) => state === "closed")
+  gates: status.gates.filter(({ state }) => state === "closed"),
+  degraded: status.health.degraded
 })
 
 /** The agents that are written down. `alive`: is there a runtime whose agents they are? */

@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import { AgentRuntime } from "../AgentRuntime.ts"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import type { ReliabilityStatus } from "../RuntimeStatus.ts"
+import * as Providers from "./Providers.ts"
 import { catalogue, type Definition, type MetricName, prometheusName } from "./catalogue.ts"
 
 /** Upper bounds, seconds: attempts take from a moment to an hour. */
@@ -94,7 +95,8 @@ export const make: Effect.Effect<void, never, AgentRuntime | Scope.Scope> = Effe
     yield* observe("nofx.health.answer", ({ health }) => Number(health[probe]), { "nofx.health.probe": probe })
   yield* observe("nofx.health.degraded", ({ health }) => health.degraded.length)
 
-  yield* runtime.subscribe((event) => counted(event, add))
+  const provider = yield* Providers.make
+  yield* runtime.subscribe((event) => counted(event, add, provider))
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       for (const metric of known.values()) Metric.removeUnsafe(metric, context)
@@ -110,7 +112,11 @@ export const prometheusText: Effect.Effect<string> = PrometheusMetrics.format({ 
 const count = (all: ReadonlyArray<{ readonly state: string }>, state: string): number => all.filter((each) => each.state === state).length
 
 /** What an event means in numbers. */
-const counted = (event: RuntimeEvent, add: (name: MetricName, amount?: number, attributes?: Attributes) => void): void => {
+const counted = (
+  event: RuntimeEvent,
+  add: (name: MetricName, amount?: number, attributes?: Attributes) => void,
+  provider: (agentId: string) => string
+): void => {
   switch (event._tag) {
     case "TaskAccepted":
       return add("nofx.task.accepted")
@@ -132,7 +138,11 @@ const counted = (event: RuntimeEvent, add: (name: MetricName, amount?: number, a
       const error = event.fault === undefined ? undefined : { "error.type": event.fault._tag }
       if (error !== undefined) add("nofx.attempt.faults", 1, error)
       if (event.tokens !== undefined) add("nofx.attempt.tokens", event.tokens)
-      return add("gen_ai.client.operation.duration", event.durationMillis / 1000, { "gen_ai.operation.name": "invoke_agent", ...error })
+      return add("gen_ai.client.operation.duration", event.durationMillis / 1000, {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.provider.name": provider(event.agentId),
+        ...error
+      })
     }
     case "AgentSpawned":
       return add("nofx.agent.spawned")

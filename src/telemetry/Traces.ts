@@ -14,6 +14,7 @@ import * as Tracer from "effect/Tracer"
 import { AgentRuntime } from "../AgentRuntime.ts"
 import type { EventOf, RuntimeEvent } from "../RuntimeEvent.ts"
 import { keyOf } from "../task/TaskLife.ts"
+import * as Providers from "./Providers.ts"
 
 interface Open {
   readonly attempt: Tracer.Span
@@ -30,6 +31,7 @@ export const make: Effect.Effect<void, never, AgentRuntime | Scope.Scope> = Effe
   const runtime = yield* AgentRuntime
   const tracer = yield* Effect.tracer
   const clock = yield* Clock.Clock
+  const provider = yield* Providers.make
   const before = new Map<string, Array<EventOf<"Stage">>>()
   const open = new Map<string, Open>()
 
@@ -80,9 +82,11 @@ export const make: Effect.Effect<void, never, AgentRuntime | Scope.Scope> = Effe
         const key = keyOf(event.batch, event.taskId)
         const stages = before.get(key) ?? []
         before.delete(key)
-        const parent = Tracer.externalSpan({ traceId: event.attemptId, spanId: event.attemptId.slice(0, 16) })
-        const attempt = span("invoke_agent", stages[0]?.at ?? event.at, parent, {
+        // A parent without an id: this one is the first of its trace.
+        const parent = Tracer.externalSpan({ traceId: event.attemptId, spanId: "" })
+        const attempt = span(`invoke_agent ${event.agentId}`, stages[0]?.at ?? event.at, parent, {
           "gen_ai.operation.name": "invoke_agent",
+          "gen_ai.provider.name": provider(event.agentId),
           "gen_ai.agent.name": event.agentId,
           "nofx.task.id": event.taskId,
           "nofx.run": event.run,

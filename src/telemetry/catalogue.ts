@@ -36,8 +36,9 @@ export const catalogue = {
   "gen_ai.client.operation.duration": define(
     "histogram",
     "s",
-    "Time of attempts, from their admission to their end.",
+    "Time of attempts, from their admission to their end; provider: the account.",
     "gen_ai.operation.name",
+    "gen_ai.provider.name",
     "error.type"
   ),
   "nofx.attempt.tokens": define("counter", "{token}", "Model tokens of ended attempts, as far as agents reported them."),
@@ -98,6 +99,15 @@ export const markdown = (): string => {
     "| name | Prometheus | kind | unit | attributes | meaning |",
     "| --- | --- | --- | --- | --- | --- |",
     ...rows,
+    "",
+    "# Traces and logs",
+    "",
+    "An attempt is a trace, and its trace id is the attempt's id, as events and dead letters have it: one span `invoke_agent AGENT`, and in it one span `stage NAME` for each stage of the",
+    "pipe that it went through. Every event is a log record (`event.name`, `error.type`, `nofx.*`) with the trace id of its attempt. Runtimes without a collector make neither.",
+    "",
+    "The standard variables say where to: `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_PROTOCOL` (`http/protobuf`, `http/json`), `…_COMPRESSION`, `…_TIMEOUT`, each also for one signal",
+    "(`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`), `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (`otlp`, `none`), `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_BSP_…`, `OTEL_BLRP_…`, `OTEL_SERVICE_NAME`,",
+    "`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`. `telemetry: { otlp: false }` in `config` switches all of it off.",
     ""
   ].join("\n")
 }

@@ -81,6 +81,6 @@ export const expected: Readonly<Record<string, number>> = {
   nofx_gate_closings_total: 0,
   'nofx_health_answer{nofx_health_probe="ready"}': 1,
   nofx_health_degraded: 0,
-  'gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="invoke_agent"}': 3,
-  'gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="invoke_agent",error_type="InvalidRequest"}': 2
+  'gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="invoke_agent",gen_ai_provider_name="acme"}': 3,
+  'gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="invoke_agent",gen_ai_provider_name="acme",error_type="InvalidRequest"}': 2
 }
