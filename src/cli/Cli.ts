@@ -52,7 +52,11 @@ const presenter: CliOutput.Presenter = {
     if (event._tag !== "InvalidInvocation") return CliOutput.defaultPresenter.present(event)
     return Effect.gen(function* () {
       const formatter = yield* CliOutput.Formatter
-      for (const error of event.errors) yield* Console.error(`nofx: ${formatter.formatCliError(error)}`)
+      for (const error of event.errors) {
+        // The words of a schema come with where they are from.
+        const text = formatter.formatCliError(error).replace("Expected: Schema validation failed: Expected", "Expected")
+        yield* Console.error(`nofx: ${text}`)
+      }
       yield* Console.error(`Run "${event.commandPath.join(" ")} --help" for usage.`)
     })
   }

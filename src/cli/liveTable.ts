@@ -1,4 +1,5 @@
 /** The live table of `nofx run`: a pure picture of a snapshot, as lines that fit the terminal. */
+import { stripVTControlCharacters } from "node:util"
 import type { AgentView, Snapshot, TaskView } from "../RuntimeStatus.ts"
 import { clockTime, span } from "./eventText.ts"
 
@@ -108,16 +109,25 @@ export const render = (
     attempt: 3,
     elapsed: widest("ELAPSED", 10, (row) => row.elapsed)
   }
-  const rest = Math.max(0, columns - widths.agent - widths.task - widths.state - widths.attempt - widths.elapsed - 10)
-  const line = (row: Row, state: (text: string) => string): string =>
-    [
-      fit(row.agent, widths.agent),
-      fit(row.task, widths.task),
-      state(fit(row.state, widths.state)),
-      fit(row.attempt, widths.attempt),
-      fit(row.elapsed, widths.elapsed),
-      fit(row.waiting, rest).trimEnd()
-    ].join("  ")
+  const rest = Math.max(0, columns - widths.agent - widths.task - widths.state - widths.attempt - widths.elapsed - 5 * gap.length)
+  const line = (row: Row, state: (text: string) => string): string => {
+    const cells = [
+      [row.agent, widths.agent, same],
+      [row.task, widths.task, same],
+      [row.state, widths.state, state],
+      [row.attempt, widths.attempt, same],
+      [row.elapsed, widths.elapsed, same],
+      [row.waiting.trimEnd(), rest, same]
+    ] as const
+    let left = columns
+    const shown: Array<string> = []
+    for (const [text, width, paint] of cells) {
+      if (left <= 0) break
+      shown.push(paint(fit(text, Math.min(width, left))))
+      left -= width + gap.length
+    }
+    return shown.join(gap).trimEnd()
+  }
   const counts = snapshot.status.tasks
   const hidden = agentRows.length - shownAgents.length + waiting.length - shownTasks.length
   const sums = [
@@ -127,11 +137,27 @@ export const render = (
     `${counts.running} running`,
     `${counts.queued + counts.parked + counts.blocked} waiting`,
     span(now - options.startedAt)
-  ]
-  return [
+  ].filter((sum) => sum !== undefined)
+  // What does not fit goes, the last first.
+  while (sums.length > 1 && width(sums.join(dot)) > columns) sums.pop()
+  const lines = [
     style.bold(line({ agent: "AGENT", task: "TASK", state: "STATE", attempt: "TRY", elapsed: "ELAPSED", waiting: "WAITING FOR" }, same)),
     ...rows.map((row) => line(row, colour(style, row.state))),
     ...(hidden > 0 ? [style.dim(fit(`… and ${hidden} more`, Math.min(columns, 30)).trimEnd())] : []),
-    sums.filter((sum) => sum !== undefined).join(style.dim(" · "))
+    sums.join(style.dim(dot))
   ]
+  return lines.slice(-Math.max(1, options.rows - 1))
 }
+
+/** Takes lines off a terminal that has `columns` by now: in a narrower one each of them takes more rows than when it was drawn. */
+export const erase = (lines: ReadonlyArray<string>, columns: number): string => {
+  const rows = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(width(line) / columns)), 0)
+  // First to the line's beginning: the terminal itself writes ^C where the cursor is.
+  return rows === 0 ? "" : `\r\u001b[${rows}A\u001b[0J`
+}
+
+const gap = "  "
+const dot = " · "
+
+/** What a line takes on the terminal, in columns. */
+const width = (line: string): number => [...stripVTControlCharacters(line)].length

@@ -23,8 +23,6 @@ export interface RunOutput {
 /** How often the table is drawn anew. */
 const every = "250 millis"
 
-const clear = (lines: number): string => (lines === 0 ? "" : `\u001b[${lines}A\u001b[0J`)
-
 const finalLines = (
   end: BatchEnd,
   millis: number,
@@ -63,14 +61,16 @@ export const make = (options: {
     const startedAt = clock.currentTimeMillisUnsafe()
     const { terminal, write } = machine
     const live = !options.json && terminal !== undefined
-    let drawn = 0
+    let drawn: ReadonlyArray<string> = []
     let closed = false
     let asking = false
     let last: RuntimeEvent | undefined
 
+    const clear = (): string => LiveTable.erase(drawn, terminal?.columns() ?? Number.POSITIVE_INFINITY)
+
     const line = (text: string): void => {
-      write(`${clear(drawn)}${text}\n`)
-      drawn = 0
+      write(`${clear()}${text}\n`)
+      drawn = []
     }
 
     const draw = Effect.gen(function* () {
@@ -83,8 +83,8 @@ export const make = (options: {
         rows: terminal.rows(),
         style: terminal.colours ? LiveTable.colours : LiveTable.plain
       })
-      write(`${clear(drawn)}${lines.join("\n")}\n`)
-      drawn = lines.length
+      write(`${clear()}${lines.join("\n")}\n`)
+      drawn = lines
     })
 
     const show = (event: RuntimeEvent): void => {

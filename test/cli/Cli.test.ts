@@ -72,6 +72,7 @@ describe("Cli", () => {
     [["valdate"], 'Unknown subcommand "valdate"', "validate", 'Run "nofx --help" for usage.'],
     [["validate"], "Missing required argument: FILE", 'Run "nofx validate --help" for usage.'],
     [["init", "--frce"], "--frce", "--force", 'Run "nofx init --help" for usage.'],
+    [["run", "f.yaml", "--max-agents", "0"], '--max-agents: "0". Expected a value greater than or equal to 1'],
     [["--nonsense"], "--nonsense", 'Run "nofx --help" for usage.'],
     [["init", "a", "b"], 'Run "nofx init --help" for usage.']
   ] as const) {
