@@ -6,14 +6,17 @@
 import * as path from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AgentDriver } from "./agent/AgentDriver.ts"
 import { AgentRuntime } from "./AgentRuntime.ts"
 import * as LocalRuntime from "./LocalRuntime.ts"
 import type { DeadLetter } from "./reliability/DeadLetter.ts"
+import type * as Health from "./reliability/Health.ts"
 import type { Input as ConfigInput } from "./RuntimeConfig.ts"
 import * as RuntimeConfig from "./RuntimeConfig.ts"
 import type { RuntimeEvent } from "./RuntimeEvent.ts"
@@ -29,15 +32,26 @@ type Promised<Member> =
       ? (...args: Args) => Promise<A>
       : never
 
-type Excluded = "events" | "subscribe" | "exportDLQ" | "registerHealthCheck" | "registerDLQProcessor" | "attend"
+/** What has a form of its own here, or none. */
+const others = ["events", "subscribe", "exportDLQ", "registerHealthCheck", "registerDLQProcessor", "attend"] as const
+type Other = (typeof others)[number]
 
-export type AgentManager = { readonly [Name in Exclude<keyof Service, Excluded>]: Promised<Service[Name]> } & {
+/** A health check of a program without Effect. */
+export interface HealthCheck extends Omit<Health.Check, "run" | "recover"> {
+  /** A rejection is unhealthy, with its reason as evidence. */
+  readonly run: () => Promise<Health.CheckResult>
+  readonly recover?: Omit<Health.Recovery, "action"> & { readonly action: () => Promise<unknown> }
+}
+
+export type AgentManager = { readonly [Name in Exclude<keyof Service, Other>]: Promised<Service[Name]> } & {
   /** Events from now on; leaving the loop ends it. */
   readonly events: () => AsyncIterable<RuntimeEvent>
   /** Every dead letter as a JSON document. */
   readonly exportDLQ: () => AsyncIterable<string>
   /** What a redrive does with dead letters of this kind: resolve when it is done, reject when it failed again. */
   readonly registerDLQProcessor: (kind: string, handler: (letter: DeadLetter) => Promise<void>) => Promise<void>
+  /** Runs a check from now on; call the answer to take it out again. */
+  readonly registerHealthCheck: (check: HealthCheck) => Promise<() => Promise<void>>
   /** Shuts down and closes everything. Once; later calls wait for the same end. */
   readonly dispose: () => Promise<void>
 }
@@ -53,8 +67,6 @@ export interface Options {
   /** Drivers of the program's own, by name, besides `command` and `acp`. */
   readonly drivers?: Readonly<Record<string, AgentDriver>>
 }
-
-const promised = ["events", "subscribe", "exportDLQ", "registerHealthCheck", "registerDLQProcessor", "attend"] as const
 
 /**
  * Starts a runtime in this process.
@@ -81,31 +93,58 @@ export const createAgentManager = async (config: ConfigInput = {}, options: Opti
     })
   ).pipe(Layer.provide(NodeServices.layer))
   const managed = ManagedRuntime.make(layer)
-  const service = await managed.runPromise(AgentRuntime)
+  const service = await managed.runPromise(AgentRuntime).catch(async (error: unknown) => {
+    await managed.dispose()
+    throw error
+  })
 
+  let disposed: Promise<void> | undefined
+  const run = async <A, E>(effect: Effect.Effect<A, E>): Promise<A> => {
+    if (disposed !== undefined) throw new Error("The agent manager was disposed of")
+    return managed.runPromise(effect)
+  }
   const methods: Record<string, unknown> = {}
   for (const [name, member] of Object.entries(service)) {
-    if ((promised as ReadonlyArray<string>).includes(name)) continue
+    if ((others as ReadonlyArray<string>).includes(name)) continue
     methods[name] = (...args: ReadonlyArray<never>) =>
-      managed.runPromise(
+      run(
         typeof member === "function"
           ? (member as (...args: ReadonlyArray<never>) => Effect.Effect<unknown>)(...args)
           : (member as Effect.Effect<unknown>)
       )
   }
   return {
-    ...(methods as Pick<AgentManager, Exclude<keyof Service, Excluded>>),
+    ...(methods as Pick<AgentManager, Exclude<keyof Service, Other>>),
     events: () => Stream.toAsyncIterable(service.events),
     exportDLQ: () => Stream.toAsyncIterable(service.exportDLQ),
     registerDLQProcessor: (kind, handler) =>
-      managed.runPromise(
+      run(
         service.registerDLQProcessor(kind, (letter) =>
           Effect.as(
-            Effect.tryPromise(() => handler(letter)),
+            fromPromise(() => handler(letter)),
             { _tag: "Resolved" as const }
           )
         )
       ),
-    dispose: () => managed.dispose()
+    registerHealthCheck: ({ recover, run: check, ...rest }) =>
+      run(
+        Effect.gen(function* () {
+          const scope = yield* Scope.fork(managed.scope)
+          const { action, ...budget } = recover ?? {}
+          yield* Scope.provide(
+            service.registerHealthCheck({
+              ...rest,
+              run: fromPromise(check),
+              ...(action === undefined ? {} : { recover: { ...budget, action: fromPromise(action) } })
+            }),
+            scope
+          )
+          return () => Effect.runPromise(Scope.close(scope, Exit.void))
+        })
+      ),
+    dispose: () => (disposed ??= managed.dispose())
   }
 }
+
+/** Fails with what the promise was rejected with. */
+const fromPromise = <A>(start: () => Promise<A>): Effect.Effect<A, unknown> => Effect.tryPromise({ try: start, catch: (cause) => cause })

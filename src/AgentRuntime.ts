@@ -126,8 +126,11 @@ export class AgentRuntime extends Context.Service<
     readonly restoreDLQMessage: (messageId: string) => Effect.Effect<DeadLetterQueue.DecisionResult>
     /** Every dead letter, the archive too, as JSON lines. */
     readonly exportDLQ: Stream.Stream<string>
-    /** Deletes dead letters for ever, and answers how many. An empty filter deletes nothing; one being redriven stays. */
-    readonly purgeDLQ: (filter: DeadLetterQueue.Filter) => Effect.Effect<number>
+    /**
+     * Deletes dead letters for ever, and answers how many: those of the archive that match the filter, by default all of them. What is still in the queue goes only
+     * when `ids` or `status` name it; what is being redriven stays.
+     */
+    readonly purgeDLQ: (filter?: DeadLetterQueue.Filter) => Effect.Effect<number, InputInvalid>
     /** What a redrive does with dead letters of this kind. */
     readonly registerDLQProcessor: (kind: string, handler: DeadLetterQueue.Processor) => Effect.Effect<void>
     readonly runHealthChecks: Effect.Effect<Health.HealthReport>

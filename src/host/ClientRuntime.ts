@@ -97,7 +97,7 @@ export const make = ({ ask, askStream, requestId, updates }: Parts): AgentRuntim
     discardDLQMessage: (messageId) => once((client, id) => client.discardDLQMessage({ ...id, messageId })),
     restoreDLQMessage: (messageId) => once((client, id) => client.restoreDLQMessage({ ...id, messageId })),
     exportDLQ: askStream((client) => client.exportDLQ()),
-    purgeDLQ: (filter) => once((client, id) => client.purgeDLQ({ ...id, filter })),
+    purgeDLQ: (filter = {}) => once((client, id) => client.purgeDLQ({ ...id, filter })),
     registerDLQProcessor: (kind) => inHost(`A processor of dead letters of the kind "${kind}"`),
     runHealthChecks: ask((client) => client.runHealthChecks()),
     registerHealthCheck: ({ name }) => inHost(`The health check "${name}"`),

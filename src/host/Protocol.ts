@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
 import { TaskEnd } from "../AgentRuntime.ts"
-import { DeadLetter } from "../reliability/DeadLetterQueue.ts"
+import { DeadLetter, Filter } from "../reliability/DeadLetterQueue.ts"
 import { HealthReport } from "../reliability/Health.ts"
 import { ShutdownReport } from "../reliability/Shutdown.ts"
 import { RuntimeEvent } from "../RuntimeEvent.ts"
@@ -100,14 +100,6 @@ const RedriveResult = Schema.TaggedUnion({
 })
 
 const DecisionResult = Schema.TaggedUnion({ Done: { letter: DeadLetter }, InFlight: {}, Gone: {}, Blocked: { reason: Schema.String } })
-
-const Filter = Schema.Struct({
-  ids: Schema.optionalKey(Schema.Array(Schema.String)),
-  status: Schema.optionalKey(DeadLetter.fields.status),
-  cause: Schema.optionalKey(Schema.String),
-  kind: Schema.optionalKey(Schema.String),
-  before: Schema.optionalKey(Schema.Finite)
-})
 
 const Retirement = Schema.Struct({
   /** Attempts that it waits for; none: it ends now. */
@@ -199,7 +191,7 @@ export const HostRpcs = RpcGroup.make(
   Rpc.make("discardDLQMessage", { payload: { ...once, ...messageId }, success: DecisionResult }),
   Rpc.make("restoreDLQMessage", { payload: { ...once, ...messageId }, success: DecisionResult }),
   Rpc.make("exportDLQ", { success: Schema.String, stream: true }),
-  Rpc.make("purgeDLQ", { payload: { ...once, filter: Filter }, success: Schema.Int }),
+  Rpc.make("purgeDLQ", { payload: { ...once, filter: Filter }, success: Schema.Int, error: InputInvalid }),
   Rpc.make("runHealthChecks", { success: HealthReport }),
   Rpc.make("answerPermission", {
     payload: { ...once, permissionId: Schema.String, option: Schema.optionalKey(Schema.String), by: Schema.optionalKey(Schema.String) },

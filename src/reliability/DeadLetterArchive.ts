@@ -2,21 +2,23 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Letter from "./DeadLetter.ts"
-import type { DeadLetter } from "./DeadLetter.ts"
+import { DeadLetter } from "./DeadLetter.ts"
 import type { DecisionResult, Ledger } from "./DeadLetterLedger.ts"
 import type { Change, DeadLetterStorageFailed, Storage } from "./DeadLetterStorage.ts"
 
 /** Which letters. All that is given must match. */
-export interface Filter {
-  readonly ids?: ReadonlyArray<string>
-  readonly status?: DeadLetter["status"]
-  readonly cause?: string
-  readonly kind?: string
+export const Filter = Schema.Struct({
+  ids: Schema.optionalKey(Schema.Array(Schema.String)),
+  status: Schema.optionalKey(DeadLetter.fields.status),
+  cause: Schema.optionalKey(Schema.String),
+  kind: Schema.optionalKey(Schema.String),
   /** Ended, or else failed, before this Unix time in milliseconds. */
-  readonly before?: number
-}
+  before: Schema.optionalKey(Schema.Finite)
+})
+export type Filter = typeof Filter.Type
 
 export const matches = (letter: DeadLetter, filter: Filter): boolean =>
   (filter.ids === undefined || filter.ids.includes(letter.id)) &&

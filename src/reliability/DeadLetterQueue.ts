@@ -22,7 +22,7 @@ import { complete, type Given } from "./GivenOptions.ts"
 
 export type { BulkReport } from "./BulkRedrive.ts"
 export { DeadLetter, defaults, type Failure, Options, outcomeUnknown } from "./DeadLetter.ts"
-export type { Filter } from "./DeadLetterArchive.ts"
+export { Filter } from "./DeadLetterArchive.ts"
 export type { DeadLetterEvent, Metrics } from "./DeadLetterIndex.ts"
 export type { DecisionResult, QueueEvent } from "./DeadLetterLedger.ts"
 export type { Guard, Outcome, Processor, RedriveResult } from "./DeadLetterRedrive.ts"

@@ -198,7 +198,7 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
     discardDLQMessage: (messageId) => Effect.orDie(deadLetters.discard(messageId)),
     restoreDLQMessage: (messageId) => Effect.orDie(deadLetters.restore(messageId)),
     exportDLQ: Stream.orDie(deadLetters.export()),
-    purgeDLQ: (filter) => Effect.orDie(deadLetters.purge(filter)),
+    purgeDLQ: (filter = {}) => Effect.flatMap(Input.filter(filter), (decoded) => Effect.orDie(deadLetters.purge(decoded))),
     registerDLQProcessor: (kind, handler) => Effect.asVoid(Effect.sync(() => deadLetters.register(kind, handler))),
     runHealthChecks: Effect.andThen(core.health.runNow(), Effect.sync(status.health)),
     registerHealthCheck: (check) => core.health.register(check),

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { PresetUnknown, resolvePreset } from "../agent/AgentPresets.ts"
 import { AgentSpec } from "../agent/AgentSpec.ts"
+import { Filter } from "../reliability/DeadLetterQueue.ts"
 import { TaskSpec } from "../task/Task.ts"
 
 /** What a caller gave does not fit the schema; nothing was done. */
@@ -25,6 +26,7 @@ const decoded = <A, E extends { readonly message: string }>(what: string, effect
   Effect.mapError(effect, (error) => new InputInvalid({ what, problem: error.message }))
 
 const decodeAgentSpec = Schema.decodeUnknownEffect(AgentSpec, options)
+const decodeFilter = Schema.decodeUnknownEffect(Filter, options)
 const decodeTaskSpec = Schema.decodeUnknownEffect(TaskSpec, options)
 
 /** A preset is filled in here, so that its account is known from the start. */
@@ -35,4 +37,6 @@ export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> =>
       ? Effect.fail(new InputInvalid({ what: "agent", problem: resolved.message }))
       : Effect.succeed(resolved)
   })
+/** Of dead letters. A misspelt condition would be none, and would match everything. */
+export const filter = (input: unknown): Effect.Effect<Filter, InputInvalid> => decoded("filter", decodeFilter(input))
 export const task = (input: unknown): Effect.Effect<TaskSpec, InputInvalid> => decoded("task", decodeTaskSpec(input))

@@ -43,6 +43,30 @@ describe("AgentManager", () => {
     }
   })
 
+  it("C57 has every operation of the service, and says so when it was disposed of", async () => {
+    const manager = await createAgentManager()
+    try {
+      const remove = await manager.registerHealthCheck({
+        name: "disk",
+        kinds: ["readiness"],
+        failuresToUnhealthy: 1,
+        run: () => Promise.reject(new Error("no space is left"))
+      })
+      const status = async () => (await manager.runHealthChecks()).checks.find(({ name }) => name === "disk")
+      assert.deepInclude(await status(), { status: "unhealthy", observed: "the check failed: Error: no space is left" })
+      await remove()
+      assert.isUndefined(await status())
+
+      assert.strictEqual(await manager.purgeDLQ(), 0)
+      const misspelt = await manager.purgeDLQ({ state: "pending" } as never).catch((error: unknown) => error)
+      assert.match(String(misspelt), /Invalid filter[\s\S]*state/)
+    } finally {
+      await manager.dispose()
+    }
+    const late = await manager.agents().catch((error: unknown) => error)
+    assert.strictEqual(String(late), "Error: The agent manager was disposed of")
+  })
+
   it("C58 refuses a bad value with its path", async () => {
     const error = await createAgentManager({ retry: { maxAttempts: -1 } } as never).catch((cause: unknown) => cause)
     assert.match(String(error), /maxAttempts/)
