@@ -138,22 +138,21 @@ export const make = (options: Given<typeof Options> = {}): Bulkhead["Service"] =
     run:
       (key) =>
       <A, E, R>(call: Effect.Effect<A, E, R>) =>
-        Effect.uninterruptibleMask((restore): Effect.Effect<A, E | BulkheadFull, R> => {
-          const place = enter(key)
-          if (place instanceof BulkheadFull) return Effect.fail(place)
-          const admitted = place.admitted
-            ? call
-            : Effect.andThen(
-                Effect.callback<void>((resume) => {
-                  if (place.admitted) resume(Effect.void)
-                  else place.resume = () => resume(Effect.void)
-                }),
-                call
-              )
-          return Effect.onExit(restore(admitted), () => {
-            leave(place)
-            return Effect.void
-          })
+        Effect.suspend(() => {
+          let place: Place | undefined
+          // The finalizer stands before the place is taken: no interruption can come between them. One that answers nothing costs nothing.
+          return Effect.onExitPrimitive(
+            Effect.suspend((): Effect.Effect<A, E | BulkheadFull, R> => {
+              const entered = enter(key)
+              if (entered instanceof BulkheadFull) return Effect.fail(entered)
+              place = entered
+              return entered.admitted ? call : Effect.andThen(admission(entered), call)
+            }),
+            () => {
+              if (place !== undefined) leave(place)
+              return undefined
+            }
+          )
         }),
     tryAcquire: (key) => {
       const scope = State.enter(state, key)
@@ -194,6 +193,12 @@ export const layerUnlimited: Layer.Layer<Bulkhead> = Layer.sync(Bulkhead, () => 
 })
 
 const makeRefusal = refusals(BulkheadFull)
+
+const admission = (place: Place): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (place.admitted) resume(Effect.void)
+    else place.resume = () => resume(Effect.void)
+  })
 
 interface Place {
   readonly key: string
