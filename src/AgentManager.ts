@@ -146,5 +146,12 @@ export const createAgentManager = async (config: ConfigInput = {}, options: Opti
   }
 }
 
-/** Fails with what the promise was rejected with. */
-const fromPromise = <A>(start: () => Promise<A>): Effect.Effect<A, unknown> => Effect.tryPromise({ try: start, catch: (cause) => cause })
+/** Fails with what the promise was rejected with, as it was. */
+const fromPromise = <A>(start: () => Promise<A>): Effect.Effect<A, unknown> =>
+  Effect.flatten(
+    Effect.promise(() =>
+      Promise.resolve()
+        .then(start)
+        .then((value) => Effect.succeed(value) as Effect.Effect<A, unknown>, Effect.fail)
+    )
+  )
