@@ -33,7 +33,7 @@ export default defineConfig({
       // Real agents take processors and memory by themselves.
       {
         extends: true,
-        test: { name: "agents", include: ["test/agents/*.test.ts"], fileParallelism: false, testTimeout: 300_000 }
+        test: { name: "agents", include: ["test/agents/*.test.ts"], fileParallelism: false, testTimeout: 120_000 }
       },
       // A real editor: one window server and one browser at a time.
       {

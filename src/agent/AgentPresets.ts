@@ -79,7 +79,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     title: "Gemini CLI",
     account: "google",
     measured: "gemini-cli 0.61.0",
-    // `general.maxAttempts` in its settings file turns this down; there is no variable for it.
+    // `general.maxAttempts` in the user's settings turns this down; no variable does, and a file of defaults has to belong to root.
     retriesInside: { calls: 10, seconds: 255 },
     acp: { command: ["gemini", "--acp"] },
     oneShot: {

@@ -1,0 +1,4 @@
+import { codex } from "./realAgents.ts"
+import { suite } from "./suite.ts"
+
+suite(codex)

@@ -1,0 +1,4 @@
+import { opencode } from "./realAgents.ts"
+import { suite } from "./suite.ts"
+
+suite(opencode)
