@@ -11,7 +11,10 @@ import type { Progress } from "./AgentDriver.ts"
 const PositiveInt = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
 export const Options = Schema.Struct({
-  /** The same tool call, or the same line of text, this often among the last three times as many is a loop. Count, default 30. */
+  /**
+   * The same tool call, or the same line of text, this often among the last three times as many is a loop; so is text without any line's end
+   * that says the same this often in a row, over at least 1,024 characters. Count, default 30.
+   */
   repeats: PositiveInt.pipe(Schema.withDecodingDefault(Effect.succeed(30))),
   /** Tokens used since the last tool call, or since the start. Count, default 500,000. */
   tokensWithoutTool: PositiveInt.pipe(Schema.withDecodingDefault(Effect.succeed(500_000)))
@@ -43,12 +46,41 @@ const shortLine = 16
 /** Longer text is told apart well enough by its beginning. */
 const longSignature = 200
 
+/** Shorter repetitions are honest output: rulers, indentations, rows of zeros. Characters. */
+const shortLoop = 1_024
+/** What is kept of the text, and how much of it is new when it is looked at again. Characters: a look costs a few steps for each kept one. */
+const keptText = 16_384
+const newText = 512
+
+/**
+ * How a text ends: with the same `period` characters, `times` times. Undefined unless that is at least `repeats` times and `shortLoop` long.
+ *
+ * The borders of the reversed text (Knuth, Morris, Pratt) give the shortest period of each of its beginnings.
+ */
+const repetition = (text: string, repeats: number): { readonly period: number; readonly times: number } | undefined => {
+  const borders = new Int32Array(text.length)
+  const last = text.length - 1
+  for (let at = 1; at <= last; at++) {
+    const code = text.charCodeAt(last - at)
+    let border = borders[at - 1]!
+    while (border > 0 && text.charCodeAt(last - border) !== code) border = borders[border - 1]!
+    if (text.charCodeAt(last - border) === code) border++
+    borders[at] = border
+    const length = at + 1
+    const period = length - border
+    if (length >= shortLoop && period * repeats <= length) return { period, times: Math.floor(length / period) }
+  }
+  return undefined
+}
+
 /** Returns a function that is shown each progress, and answers with evidence once it sees a runaway. */
 export const detector = (options: Options): ((progress: Progress) => string | undefined) => {
   const tools = makeWindow(options.repeats * 3)
   const lines = makeWindow(options.repeats * 3)
   const seen = new Set<string>()
   let tail = ""
+  let kept = ""
+  let fresh = ""
   let tokens = 0
   let tokensAtTool = 0
 
@@ -61,7 +93,14 @@ export const detector = (options: Options): ((progress: Progress) => string | un
       const count = lines(line)
       if (count >= options.repeats) return `the same line ${count} times: "${line.slice(0, 80)}"`
     }
-    return undefined
+    fresh += chunk
+    if (fresh.length < newText) return undefined
+    kept = (kept + fresh).slice(-keptText)
+    fresh = ""
+    const loop = repetition(kept, options.repeats)
+    return loop === undefined
+      ? undefined
+      : `the same ${loop.period} characters ${loop.times} times: "${kept.slice(-loop.period).trim().slice(0, 80)}"`
   }
 
   return (progress) => {

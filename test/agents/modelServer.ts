@@ -124,7 +124,7 @@ const json = (response: http.ServerResponse, status: number, value: unknown, hea
 }
 
 /** Of a stream that is cut, so many pieces arrive. */
-const arriving = 2
+const arriving = 5
 
 const send = (response: http.ServerResponse, answer: Answer, fault: Fault | undefined): void => {
   if ("body" in answer) return json(response, 200, answer.body)
