@@ -35,8 +35,8 @@ export const TimeLimits = {
   spawn: duration("2 minutes"),
   /** Longest time of a task's own check. Default 10 minutes. */
   verify: duration("10 minutes"),
-  /** An attempt in which nothing moves for so long, twice measured, is stalled. Default 5 minutes: agents wait up to that long by themselves. */
-  stall: duration("5 minutes"),
+  /** An attempt in which nothing moves for so long, twice measured, is stalled. Default 7 minutes: agents wait for up to 6 by themselves, and go on. */
+  stall: duration("7 minutes"),
   /** Longest wait for somebody to answer a permission request. Default 10 minutes. */
   permission: duration("10 minutes")
 }

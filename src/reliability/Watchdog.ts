@@ -13,8 +13,8 @@ import { TimeLimit } from "./TimeLimit.ts"
 
 /** When silence is a stall. */
 export const Options = Schema.Struct({
-  /** No progress for this long is a stall. More than zero. Default 5 minutes: agents think in silence for one or two. */
-  stallAfter: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("5 minutes"))),
+  /** No progress for this long is a stall. More than zero. Default 7 minutes: agents of today notice a provider that hangs after up to 361 seconds of silence, and go on by themselves. */
+  stallAfter: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("7 minutes"))),
   /** Samples taken in that time, at equal distances. Count, 1 to 100, default 4: a stall is noticed at most a quarter of the stall time late. */
   samples: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100 })).pipe(Schema.withDecodingDefault(Effect.succeed(4))),
   /** A timer that fires later than this was delayed by ourselves or by a suspend. Default 2 seconds. */
