@@ -79,6 +79,8 @@ export class Bulkhead extends Context.Service<
     readonly release: (permit: Permit) => void
     /** The same for a permit of the same synchronous step, before anybody could have seen it taken: nobody is told. */
     readonly undo: (permit: Permit) => void
+    /** Takes both again that were given back for a while. Waits in line, before everybody who only comes later, and is never refused. */
+    readonly retake: (permit: Permit) => Effect.Effect<void>
     /** Other limits from now on. Fewer permits take effect as calls end; who waits keeps its place. */
     readonly resize: (options: Given<typeof Options>) => void
     /** Of all, or of one account (its own permits, running and waiting; refusals of all). */
@@ -168,6 +170,21 @@ export const make = (options: Given<typeof Options> = {}): Bulkhead["Service"] =
       permit.released = true
       exit(permit.key, false)
     },
+    retake: (permit) =>
+      Effect.callback<void>((resume) => {
+        const { key } = permit
+        const inside = (): void => {
+          permit.released = false
+          resume(Effect.void)
+        }
+        if (State.enter(state, key) === undefined) return inside()
+        const waiter = State.comeBack(state, key)
+        const place: Place = { key, admitted: false, waiter, resume: inside }
+        places.set(waiter, place)
+        return Effect.sync(() => {
+          if (!place.admitted) leave(place)
+        })
+      }),
     resize: (bounds) => {
       state.bounds = completed(bounds)
       admitWaiting()

@@ -54,9 +54,14 @@ export const enter = (state: State, key: string): Scope | undefined => {
 
 /** Takes a place in the queue, or says which queue is full. Only for those that `enter` sent away. */
 export const join = (state: State, key: string): Waiter | Scope => {
-  let own = state.keys.get(key)
-  if ((own?.queue.length ?? 0) >= state.bounds.perAccount.queue) return "account"
+  if ((state.keys.get(key)?.queue.length ?? 0) >= state.bounds.perAccount.queue) return "account"
   if (state.waiting >= state.bounds.global.queue) return "global"
+  return comeBack(state, key)
+}
+
+/** The same for one that has been inside already: it is not refused. */
+export const comeBack = (state: State, key: string): Waiter => {
+  let own = state.keys.get(key)
   if (own === undefined) state.keys.set(key, (own = { running: 0, queue: [] }))
   const waiter = { key, order: state.order++ }
   own.queue.push(waiter)

@@ -56,11 +56,18 @@ export const make = (core: () => Core, waits: boolean): Permissions => {
       yield* core().journal.commit([
         append(core(), { _tag: "PermissionRequested", requestId: pending.requestId, agentId: agent.spec.id, taskId, title: request.title })
       ])
-      const answer = yield* Effect.timeoutOption(Deferred.await(done), core().config.timeLimit.permission).pipe(
+      const answered = Effect.timeoutOption(Deferred.await(done), core().config.timeLimit.permission).pipe(
         Effect.ensuring(
           Effect.sync(() => {
             waiting.delete(pending.requestId)
             running.permission = undefined
+          })
+        )
+      )
+      // Nobody works meanwhile: its permits are others'.
+      const answer = yield* running.admission.lend(answered).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
             if (agent.running === running && agent.state === "waiting") setAgentState(core(), agent, "working", taskId)
           })
         )

@@ -48,6 +48,8 @@ export interface Admission {
   readonly reserve: Effect.Effect<Refusal | undefined> | undefined
   /** The agent does something: enough for a probe. */
   readonly progress: () => void
+  /** Runs an effect in which nothing works, such as a person's answer being waited for, with the bulkhead's permits left to others. */
+  readonly lend: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>
   /** Gives everything back and counts the outcome. First call wins. */
   readonly settle: (outcome: Outcome) => void
   /** Gives everything back, the spent quota too: it was not begun. First call wins. */
@@ -184,6 +186,7 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
     trace?.(request.operation, "circuitBreaker", "passed", request.subject)
 
     let settled = false
+    let lent = 0
     const giveBack = (): boolean => {
       if (settled) return false
       settled = true
@@ -212,6 +215,18 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
         if (agent.probe) breaker.record(agent, "success")
         if (account.probe) breaker.record(account, "success")
       },
+      lend: (effect) =>
+        Effect.suspend(() => {
+          if (lent++ === 0) bulkhead.release(place)
+          const retaken = Effect.andThen(
+            bulkhead.retake(place),
+            Effect.sync(() => {
+              if (settled) bulkhead.release(place)
+            })
+          )
+          const over = Effect.suspend(() => (--lent > 0 || settled ? Effect.void : retaken))
+          return Effect.flatMap(effect, (answer) => Effect.as(over, answer))
+        }),
       withdraw: () => {
         if (!giveBack()) return
         refund()

@@ -56,6 +56,31 @@ describe("Bulkhead", () => {
     })
   )
 
+  it.effect("C44 permits that are given back for a while are taken again before anybody who came later, and never refused", () =>
+    Effect.gen(function* () {
+      const bulkhead = Bulkhead.make(options(1, 1))
+      const lent = bulkhead.tryAcquire("a")
+      assert(lent._tag === "BulkheadPermit")
+      bulkhead.release(lent)
+      yield* bulkhead.retake(lent)
+      assert.strictEqual(bulkhead.metrics().running, 1)
+      bulkhead.release(lent)
+      const other = bulkhead.tryAcquire("a")
+      assert(other._tag === "BulkheadPermit")
+      const again = yield* fork(bulkhead.retake(lent))
+      const gone = yield* fork(bulkhead.retake({ ...lent }))
+      assert.deepInclude(bulkhead.metrics(), { running: 1, waiting: 2 })
+      yield* Fiber.interrupt(gone)
+      bulkhead.release(other)
+      // Told of the change, a newcomer finds the place taken.
+      assert.strictEqual(bulkhead.tryAcquire("a")._tag, "BulkheadFull")
+      yield* Fiber.join(again)
+      assert.deepInclude(bulkhead.metrics(), { running: 1, waiting: 0 })
+      bulkhead.release(lent)
+      assert.deepInclude(bulkhead.metrics(), { running: 0, waiting: 0, keys: 0 })
+    })
+  )
+
   it.effect("C45 one account that hangs takes its own permits and no other's, and blocks no line", () =>
     Effect.gen(function* () {
       const bulkhead = Bulkhead.make(options(4, 100, 2))
