@@ -106,7 +106,10 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const limit = limitOf(task, agent)
     core.trace?.("execute", "attemptLimit", "passed", key, `${limit.millis} ms`)
     core.trace?.("execute", "driver", "passed", key)
-    const watch = yield* Watch.make(core, agent, running, limit)
+    const tell = (kind: Progress["_tag"], text: string): void => journal.live({ _tag: "Progress", at: core.wallNow(), ...ids, kind, text })
+    const watch = yield* Watch.make(core, agent, running, limit, (millis) =>
+      tell("Waiting", `NofX itself stood still for ${Duration.format(Duration.millis(Math.round(millis)))}, which does not count`)
+    )
     let tokensAtStart: number | undefined
 
     const onProgress = (progress: Progress): void => {
@@ -131,7 +134,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
               : progress._tag === "Waiting"
                 ? progress.detail
                 : progress.text
-        journal.live({ _tag: "Progress", at: core.wallNow(), ...ids, kind: progress._tag, text })
+        tell(progress._tag, text)
       }
     }
 

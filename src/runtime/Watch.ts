@@ -43,21 +43,40 @@ export const stillness = (before: Sample, after: Sample): string | undefined => 
   return `no output, no file change, ${Math.round(cpu)} ms CPU and ${io} bytes I/O by ${after.activity.processes} processes in ${span}`
 }
 
-/** Starts watching. `limit`: how long the attempt may take, and the fault that the end of that time means. */
+/**
+ * Starts watching. `limit`: how long the attempt may take, and the fault that the end of that time means. `stoodStill` is told of each time,
+ * in milliseconds, in which this program was not running: nothing could be seen then, so it does not count.
+ */
 export const make = Effect.fnUntraced(function* (
   core: Core,
   agent: Agent,
   running: Running,
-  limit: { readonly millis: number; readonly fault: Fault }
+  limit: { readonly millis: number; readonly fault: Fault },
+  stoodStill: (millis: number) => void
 ) {
   let limitAt = core.now() + limit.millis
   let limitTimer: Timer | undefined
   let pauses = 0
   let over = false
   let watcher: Fiber.Fiber<void> | undefined
+  const lagTolerance = Duration.toMillis(Watchdog.defaults.lagTolerance)
+  let toldAt = Number.NEGATIVE_INFINITY
+
+  /** Both timers of the attempt see the same standstill, one right after the other. */
+  const stood = (millis: number): void => {
+    if (core.now() - toldAt > lagTolerance) stoodStill(millis)
+    toldAt = core.now()
+  }
 
   const armLimit = (): void => {
-    limitTimer = core.arm(Math.max(0, limitAt - core.now()), () => running.stop({ _tag: "Fault", fault: limit.fault }))
+    limitTimer = core.arm(Math.max(0, limitAt - core.now()), () => {
+      const late = core.now() - limitAt
+      if (late <= lagTolerance) return running.stop({ _tag: "Fault", fault: limit.fault })
+      // What the agent did meanwhile has not been read yet; on some systems it stood still as well.
+      stood(late)
+      limitAt = core.now() + late
+      armLimit()
+    })
   }
   armLimit()
 
@@ -66,7 +85,8 @@ export const make = Effect.fnUntraced(function* (
     { ...Watchdog.defaults, stallAfter: core.config.timeLimit.stall },
     {
       sample: Effect.map(session.activity, (activity): Sample => ({ activity, at: core.now() })),
-      same: stillness
+      same: stillness,
+      onLocalStall: ({ lagMillis }) => stood(lagMillis)
     }
   ).pipe(Effect.provideService(TimeLimit, core.timeLimits))
   watcher = core.forkFiber(

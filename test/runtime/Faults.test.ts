@@ -1,6 +1,6 @@
 /** What a failure means for its task, its agent, its account and everybody else, on the runtime's own surface. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { EventOf, RuntimeEvent } from "../../src/RuntimeEvent.ts"
@@ -161,6 +161,71 @@ describe("AgentRuntime's answers to faults", () => {
           assert.deepInclude(end, { state: "dead-lettered", attempts: 1 })
           assert.include(end.reason, "deadline")
           assert.isAtMost(of(events, "TaskDeadLettered")[0]!.at, 60_000)
+        })
+    )
+  })
+
+  it.effect("C11 C50 a time in which NofX itself stood still does not end an attempt, and is told", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      // A clock that jumps while timers sleep, as after a suspend.
+      let jump = 0n
+      const jumping: Clock.Clock = Object.assign(Object.create(clock), {
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + jump
+      })
+      const drivers = { fake: driver(succeedAfter("70 seconds")) }
+      yield* withRuntime({ drivers, config: { timeLimit: { attempt: "1 minute" } } }, (runtime, events) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "fake" })
+          yield* runtime.submit({ id: "t" })
+          yield* TestClock.adjust("30 seconds")
+          jump = 600_000_000_000n
+          yield* TestClock.adjust("40 seconds")
+          assert.deepInclude(yield* runtime.await("t"), { state: "succeeded", attempts: 1 })
+          assert.deepEqual(
+            of(events, "Progress").map(({ kind, text }) => `${kind}: ${text}`),
+            ["Waiting: NofX itself stood still for 10m, which does not count"]
+          )
+        })
+      ).pipe(Effect.provideService(Clock.Clock, jumping))
+    })
+  )
+
+  it.effect("C69 who waits for a person leaves its permits to others, and goes on only when it has them again", () => {
+    const asks: Scripted.Script = (attempt) =>
+      Effect.gen(function* () {
+        yield* attempt.started()
+        const options = [{ id: "yes", name: "Allow", kind: "allow_once" }]
+        const answer = yield* attempt.permission({ title: "may I", kind: "execute", detail: "", options })
+        yield* Effect.sleep("1 minute")
+        return claim(answer)
+      })
+    return withRuntime(
+      {
+        drivers: { asks: driver(asks), works: driver(succeedAfter("1 hour")) },
+        config: { bulkhead: { global: { permits: 1 } }, timeLimit: { stall: "10 hours", permission: "9 hours", attempt: "2 hours" } },
+        environment: { waitsForClients: true }
+      },
+      (runtime, events) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "asks" })
+          yield* runtime.spawn({ id: "b", driver: "works" })
+          yield* runtime.submit({ id: "first", agent: "a" })
+          for (const id of ["second", "third"]) yield* runtime.submit({ id, agent: "b" })
+          yield* TestClock.adjust("30 minutes")
+          // The first waits for its answer, and the second works.
+          const [asked] = (yield* runtime.snapshot).permissions
+          yield* runtime.answerPermission(asked?.requestId ?? "", "yes")
+          yield* TestClock.adjust("29 minutes")
+          assert.lengthOf(of(events, "TaskSucceeded"), 0)
+          yield* TestClock.adjust("2 minutes")
+          assert.deepEqual(
+            of(events, "TaskSucceeded").map(({ taskId }) => taskId),
+            ["second", "first"]
+          )
+          yield* TestClock.adjust("2 hours")
+          assert.lengthOf(of(events, "TaskSucceeded"), 3)
+          assert.deepInclude(yield* runtime.await("first"), { attempts: 1, output: "yes" })
         })
     )
   })
