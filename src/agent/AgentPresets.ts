@@ -202,6 +202,12 @@ export const agentOf = (spec: AgentSpec): string => {
   return agentName(program ?? spec.command[0] ?? spec.id)
 }
 
+/** How long at most the agent tries again by itself before it tells of its provider's fault, in milliseconds; 0 where nobody knows. */
+export const triesInsideMillis = (spec: AgentSpec): number => {
+  const agent = agentOf(spec)
+  return 1_000 * ((Object.hasOwn(presets, agent) ? presets[agent]?.retriesInside?.seconds : undefined) ?? 0)
+}
+
 /**
  * Does the agent fail where the client reads and writes its files? Then it is left to its own means, which it has.
  *

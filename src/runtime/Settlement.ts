@@ -7,6 +7,8 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { triesInsideMillis } from "../agent/AgentPresets.ts"
+import type { AgentSpec } from "../agent/AgentSpec.ts"
 import { consequences, type Fault } from "../agent/Fault.ts"
 import { outcomeUnknown } from "../reliability/DeadLetter.ts"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
@@ -34,11 +36,12 @@ export interface Settlement {
   readonly redriveChanges: (task: Task) => ReadonlyArray<Change>
   /** A parked task whose time has come: it waits for its turn, or, without a token of its account's retry budget, for another time. */
   readonly due: (task: Task) => Task
-  /** Changes after a recorded failure: retry, release or end. Puts the records. */
+  /** Changes after a recorded failure of an agent, where that is known: retry, release or end. Puts the records. */
   readonly failureChanges: (
     task: Task,
     failure: TaskLife.Failure,
-    account: string
+    account: string,
+    agent?: AgentSpec
   ) => { readonly changes: ReadonlyArray<Change>; readonly next: string }
 }
 
@@ -177,13 +180,14 @@ export const make = (core: Core): Settlement => {
     return changes
   }
 
-  const failureChanges: Settlement["failureChanges"] = (task, failure, account) => {
+  const failureChanges: Settlement["failureChanges"] = (task, failure, account, agent) => {
     const now = core.wallNow()
     const verdict = Verdict.decide(task, failure, {
       retry: config.retry,
       now,
       random: core.random(),
-      budgetWaitMillis: core.retryBudget.waitMillis(account) ?? null
+      budgetWaitMillis: core.retryBudget.waitMillis(account) ?? null,
+      insideMillis: agent === undefined ? 0 : triesInsideMillis(agent)
     })
     if (verdict._tag === "DeadLetter") return { changes: deadLetterChanges(task, verdict), next: `dead letter: ${verdict.reason}` }
     if (verdict.gate) return { changes: [put(TaskLife.queued(task))], next: "waits for the account" }
@@ -295,7 +299,7 @@ export const make = (core: Core): Settlement => {
             ? { changes: cancelChanges(recorded, stop.reason), next: `cancelled: ${stop.reason}` }
             : stop?._tag === "Release"
               ? giveBackChanges(recorded, failure, stop.reason)
-              : failureChanges(recorded, failure, agent.account)
+              : failureChanges(recorded, failure, agent.account, agent.spec)
         // Before anything is given back: whoever starts with it, this very task even, writes after this.
         journal.note(
           append(core, {

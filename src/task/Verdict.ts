@@ -56,12 +56,27 @@ export const countedAttempts = (task: Task): number =>
 const crashedAgents = (task: Task): number =>
   new Set(task.attempts.filter((attempt) => attempt.fault?._tag === "Crashed").map((attempt) => attempt.agentId)).size
 
+/**
+ * The delay that the next one goes on from: the last one of this run. Where the agent has tried again by itself, its provider has been
+ * asked with growing distances all the time: ours go on from there, lest tries multiply.
+ */
+const delayBefore = (task: Task, insideMillis: number): number | undefined => {
+  const previous = task.attempts[task.attempts.length - 2]
+  const own = previous?.run === task.run ? previous.delayMillis : undefined
+  const last = TaskLife.lastAttempt(task)
+  const lasted = last?.startedAt === undefined || last.endedAt === undefined ? 0 : last.endedAt - last.startedAt
+  const providers = last?.fault !== undefined && consequences[last.fault._tag].scope === "account"
+  const inside = providers ? Math.min(insideMillis, lasted) : 0
+  return inside > 0 ? Math.max(own ?? 0, inside) : own
+}
+
 const describe = (fault: Fault): string => `${fault._tag}: ${fault.detail}`
 
 /**
  * Decides about a task whose last attempt has just been recorded as failed.
  *
- * `random` in [0, 1) makes the jitter; `budgetWaitMillis` is how long until the account's retry budget has a token, null when nobody knows.
+ * `random` in [0, 1) makes the jitter; `budgetWaitMillis` is how long until the account's retry budget has a token, null when nobody knows;
+ * `insideMillis` is how long at most the agent tries again by itself before it tells of its provider's fault, 0 when it does not.
  */
 export const decide = (
   task: Task,
@@ -71,6 +86,7 @@ export const decide = (
     readonly now: number
     readonly random: number
     readonly budgetWaitMillis: number | null
+    readonly insideMillis?: number
   }
 ): Verdict => {
   const { fault } = failure
@@ -94,10 +110,9 @@ export const decide = (
     return deadLetter(`its budget of ${Duration.format(budget.time)} is spent; last ${describe(fault)}`, "BudgetSpent")
   }
   const counted = countedAttempts(task)
-  const previous = task.attempts[task.attempts.length - 2]
   const decision = Retry.decide(options.retry, {
     attempts: counted,
-    previousDelayMillis: previous?.run === task.run ? previous.delayMillis : undefined,
+    previousDelayMillis: delayBefore(task, options.insideMillis ?? 0),
     retryable: true,
     hintMillis: hintMillis(fault, options.now),
     now: options.now,

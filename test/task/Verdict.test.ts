@@ -53,6 +53,33 @@ const decide = (task: Task, failure: TaskLife.Failure, retry: Partial<Retry.Opti
   Verdict.decide(task, failure, { retry: { ...Retry.defaults, ...retry }, now: 1_000, random: 0.5, budgetWaitMillis: 0 })
 
 describe("Verdict", () => {
+  it("C12 after an agent that has tried again by itself the delays go on where its own ended", () => {
+    const delayAfter = (fault: Fault, minutes: number, insideMillis: number): number => {
+      const failure = of(fault)
+      const admitted = TaskLife.admitted(TaskLife.accept(decode({ id: "t", effect: "idempotent" }), { batch: "", order: 1, now: 0 }), {
+        id: "1",
+        agentId: "a",
+        now: 0
+      })
+      const task = TaskLife.failed(TaskLife.started(admitted, 0, undefined), failure, minutes * 60_000)
+      const verdict = Verdict.decide(task, failure, {
+        retry: Retry.defaults,
+        now: 0,
+        random: 0.999_999,
+        budgetWaitMillis: 0,
+        insideMillis
+      })
+      return verdict._tag === "Retry" ? Math.round(verdict.delayMillis) : -1
+    }
+    const alone = delayAfter(example.Overloaded, 1, 0)
+    assert.strictEqual(alone, 3_000)
+    assert.strictEqual(delayAfter(example.Overloaded, 1, 10_000), 30_000)
+    assert.strictEqual(delayAfter(example.Overloaded, 1, Number.POSITIVE_INFINITY), 60_000)
+    // It had no time to try again, or nothing of it was its provider's fault.
+    assert.strictEqual(delayAfter(example.Overloaded, 0, 10_000), alone)
+    assert.strictEqual(delayAfter(example.Crashed, 1, 10_000), alone)
+  })
+
   it("C12 retries exactly the classes that the table says, and not the unknown one", () => {
     for (const tag of classes) {
       const failure = of(example[tag])
