@@ -15,7 +15,7 @@ import * as WorktreeIsolation from "./agent/WorktreeIsolation.ts"
 import * as ProcessTree from "./agent/ProcessTree.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
 import * as RedisOptions from "./reliability/RedisOptions.ts"
-import { secretsOf } from "./reliability/Redaction.ts"
+import * as Redaction from "./reliability/Redaction.ts"
 import type { RuntimeConfig } from "./RuntimeConfig.ts"
 import { Environment } from "./runtime/Environment.ts"
 import { toReap } from "./runtime/Recovery.ts"
@@ -31,7 +31,7 @@ export interface Options {
   readonly config: RuntimeConfig
   /** Where agents work that name no directory. Absolute. */
   readonly cwd: string
-  /** The environment that agents and checks inherit; its secrets are kept out of dead letters. */
+  /** The environment that agents and checks inherit; its secrets are kept out of whatever is written or told. */
   readonly env: Readonly<Record<string, string>>
   /** Drivers of the program's own, by name, besides `command` and `acp`. */
   readonly drivers?: Readonly<Record<string, AgentDriver>>
@@ -60,8 +60,13 @@ interface RuntimePlace {
 const collector = ({ config, env }: Options): Options["env"] => (config.telemetry.otlp ? env : {})
 
 /** `base`: where worktrees lie. */
-const runtime = (options: Options, base: string, place: RuntimePlace) =>
-  Telemetry.exported(AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)), collector(options), version).pipe(
+const runtime = (options: Options, base: string, place: RuntimePlace) => {
+  const redactor = Redaction.make(Redaction.secretsOf(options.env))
+  return Telemetry.exported(
+    AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)),
+    collector(options),
+    version
+  ).pipe(
     Layer.provide(
       Layer.effect(
         Environment,
@@ -69,7 +74,7 @@ const runtime = (options: Options, base: string, place: RuntimePlace) =>
           ...place,
           makeDirectory: (directory: string) => Effect.orDie(fs.makeDirectory(directory, { recursive: true })),
           tracesStages: Telemetry.traces(collector(options)),
-          secrets: secretsOf(options.env),
+          redactor,
           versions: { nofx: version }
         }))
       )
@@ -79,6 +84,7 @@ const runtime = (options: Options, base: string, place: RuntimePlace) =>
         inheritEnv: RedisOptions.withoutOwn(options.env),
         cwd: options.cwd,
         drivers: options.drivers ?? {},
+        redactor,
         transcripts: {
           maxBytes: options.config.transcripts.maxMegabytes * 1_048_576,
           keepBytes: options.config.transcripts.keepMegabytes * 1_048_576,
@@ -97,6 +103,7 @@ const runtime = (options: Options, base: string, place: RuntimePlace) =>
       })
     )
   )
+}
 
 /** Everything is gone with the process, except the outputs of agents, which lie in `directory`. */
 export const layerMemory = (options: Options & { readonly directory: string }) =>

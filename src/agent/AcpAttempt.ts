@@ -133,6 +133,8 @@ export interface Agent {
   readonly handshakeMillis: number
   readonly cancelMillis: number
   readonly maxOutputBytes: number
+  /** Takes secrets out of the text of that file. */
+  readonly redact: ((text: string) => string) | undefined
   /** Tells the handlers which attempt runs. */
   readonly set: (running: Running | undefined) => void
 }
@@ -298,7 +300,7 @@ const failureOf = (exit: Exit.Failure<unknown, Failed>): Failed =>
 const outputOf = (agent: Agent, context: AttemptContext): BoundedOutput.BoundedOutput | undefined => {
   const file = path.join(agent.directory, `${context.attemptId.replace(/[^\w.-]+/g, "-")}.answer.txt`)
   try {
-    return BoundedOutput.make({ file, maxBytes: agent.maxOutputBytes, tailBytes: 1 })
+    return BoundedOutput.make({ file, maxBytes: agent.maxOutputBytes, tailBytes: 1, redact: agent.redact })
   } catch {
     // Without a file the answer's end is still known.
     return undefined

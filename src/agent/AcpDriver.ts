@@ -40,6 +40,8 @@ export interface Options {
   readonly graceMillis?: number
   /** Size of an attempt's output file. In bytes, default 10 MB. */
   readonly maxOutputBytes?: number
+  /** Takes secrets out of the text of such a file. Default: they stay in. */
+  readonly redact?: (text: string) => string
 }
 
 /** Entries that one look at a working directory takes in; it is repeated while an agent works. */
@@ -190,6 +192,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       handshakeMillis,
       cancelMillis,
       maxOutputBytes: options.maxOutputBytes ?? GatedProcess.defaultMaxBytes,
+      redact: options.redact,
       set: (running) => {
         attempt = running
       }

@@ -1,6 +1,7 @@
 /** What a user configures of one agent: who it is, how to talk to it, whose quota it spends. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Redaction from "../reliability/Redaction.ts"
 
 /** Ids are used in file names, environment variables and tables. */
 export const Id = Schema.String.check(
@@ -59,3 +60,9 @@ export const accountOf = (spec: AgentSpec): string => {
     .find((argument) => !argument.startsWith("-") && argument !== "exec" && argument !== "run" && !/^\w+=/.test(argument))
   return behind === undefined ? name : programName(behind.replace(/(?<=.)@[^/]*$/, ""))
 }
+
+/** What is secret of an agent: values of its environment and arguments that are named like secrets. */
+export const secretsOf = ({ command, env }: AgentSpec): ReadonlyArray<string> => [
+  ...Redaction.secretsOf(env),
+  ...Redaction.secretsOfArguments(command)
+]

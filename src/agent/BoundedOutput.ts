@@ -13,7 +13,12 @@ export interface Options {
   readonly maxBytes: number
   /** How much of the end is kept in memory. In bytes. */
   readonly tailBytes: number
+  /** Takes secrets out of the text of the file, line by line. Default: they stay in. */
+  readonly redact?: ((text: string) => string) | undefined
 }
+
+/** A line that is longer than this is written before its end is there. In bytes. */
+const longestLine = 65_536
 
 export interface BoundedOutput {
   readonly file: string | undefined
@@ -32,6 +37,11 @@ export const make = (options: Options): BoundedOutput => {
   const ringBytes = options.maxBytes - headBytes
   let descriptor = options.file === undefined ? undefined : fs.openSync(options.file, "w+", 0o600)
   let total = 0
+  /** What went to the file so far, the part included that was overwritten. */
+  let stored = 0
+  /** The beginning of a line, kept back until its end is there. */
+  let pending: Array<Uint8Array> = []
+  let pendingBytes = 0
   let chunks: Array<Uint8Array> = []
   let held = 0
 
@@ -54,13 +64,35 @@ export const make = (options: Options): BoundedOutput => {
   const store = (chunk: Uint8Array): void => {
     let at = 0
     while (at < chunk.length) {
-      const offset = total + at
+      const offset = stored + at
       const end = offset < headBytes ? headBytes : ringBytes === 0 ? undefined : offset + ringBytes - ((offset - headBytes) % ringBytes)
-      if (end === undefined) return
+      if (end === undefined) break
       const part = chunk.subarray(at, at + Math.min(end - offset, chunk.length - at))
       writeAll(part, offset < headBytes ? offset : headBytes + ((offset - headBytes) % ringBytes))
       at += part.length
     }
+    stored += chunk.length
+  }
+
+  const clean = (chunk: Uint8Array, redact: (text: string) => string): Uint8Array => {
+    const text = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString("utf8")
+    const cleaned = redact(text)
+    // What is no text stays as it is.
+    return cleaned === text ? chunk : Buffer.from(cleaned)
+  }
+
+  /** Whole lines; all there is at the end, or when a line has become too long. */
+  const storeLines = (chunk: Uint8Array, redact: (text: string) => string, all: boolean): void => {
+    const end = all || pendingBytes + chunk.length > longestLine ? chunk.length : chunk.lastIndexOf(10) + 1
+    if (end > 0 || all) {
+      const lines = Buffer.concat([...pending, chunk.subarray(0, end)])
+      pending = []
+      pendingBytes = 0
+      store(clean(lines, redact))
+    }
+    if (end === chunk.length) return
+    pending.push(Uint8Array.prototype.slice.call(chunk, end))
+    pendingBytes += chunk.length - end
   }
 
   const abandon = (): void => {
@@ -75,11 +107,11 @@ export const make = (options: Options): BoundedOutput => {
   }
 
   const rearrange = (): void => {
-    if (descriptor === undefined || total <= options.maxBytes) return
+    if (descriptor === undefined || stored <= options.maxBytes) return
     const ring = Buffer.alloc(ringBytes)
     if (ringBytes > 0) fs.readSync(descriptor, ring, 0, ringBytes, headBytes)
-    const seam = ringBytes === 0 ? 0 : (total - headBytes) % ringBytes
-    const line = Buffer.from(`\n[${total - options.maxBytes} bytes left out]\n`)
+    const seam = ringBytes === 0 ? 0 : (stored - headBytes) % ringBytes
+    const line = Buffer.from(`\n[${stored - options.maxBytes} bytes left out]\n`)
     writeAll(Buffer.concat([line, ring.subarray(seam), ring.subarray(0, seam)]), headBytes)
   }
 
@@ -88,7 +120,8 @@ export const make = (options: Options): BoundedOutput => {
     write: (chunk) => {
       remember(chunk)
       try {
-        if (descriptor !== undefined) store(chunk)
+        if (descriptor !== undefined && options.redact !== undefined) storeLines(chunk, options.redact, false)
+        else if (descriptor !== undefined) store(chunk)
       } catch {
         abandon()
       }
@@ -103,6 +136,7 @@ export const make = (options: Options): BoundedOutput => {
     },
     close: () => {
       try {
+        if (descriptor !== undefined && options.redact !== undefined) storeLines(new Uint8Array(), options.redact, true)
         rearrange()
       } catch {
         // What is there stays readable.

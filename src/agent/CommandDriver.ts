@@ -36,6 +36,8 @@ export interface Options {
   readonly graceMillis?: number
   /** Size of an attempt's output file, and of its error file. In bytes, default 10 MB. */
   readonly maxOutputBytes?: number
+  /** Takes secrets out of the text of such a file. Default: they stay in. */
+  readonly redact?: (text: string) => string
 }
 
 /** The end of the output that a claim carries, in characters. */
@@ -86,6 +88,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       stdoutFile: `${file}.stdout.log`,
       stderrFile: `${file}.stderr.log`,
       ...(options.maxOutputBytes === undefined ? {} : { maxBytes: options.maxOutputBytes }),
+      redact: options.redact,
       onStdout: (chunk) => {
         meter.add(chunk)
         if (reader === undefined) attempt.printed?.("stdout", chunk)

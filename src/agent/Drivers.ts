@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as AcpDriver from "./AcpDriver.ts"
-import * as Redaction from "../reliability/Redaction.ts"
+import type * as Redaction from "../reliability/Redaction.ts"
 import { type AgentDriver, AgentDrivers, type Reaper, TaskCheck } from "./AgentDriver.ts"
 import { classify } from "./Classification.ts"
 import * as CommandDriver from "./CommandDriver.ts"
@@ -22,6 +22,8 @@ export interface Options {
   readonly cwd: string
   /** Drivers of the program's own, by name; they win over ours. */
   readonly drivers?: Readonly<Record<string, AgentDriver>>
+  /** Takes secrets out of transcripts, output files and messages of commits. */
+  readonly redactor: Redaction.Redactor
   /** Where worktrees of agents lie, and how many there may be. */
   readonly transcripts: Transcript.Limits
   readonly worktrees: Pick<Worktree.Options, "directory" | "max" | "minFreeBytes">
@@ -32,12 +34,12 @@ export const layer = (options: Options): Layer.Layer<AgentDrivers | TaskCheck | 
   Layer.mergeAll(
     Layer.effectContext(
       Effect.gen(function* () {
-        const redactor = Redaction.make(Redaction.secretsOf(options.inheritEnv))
+        const { redactor } = options
         const redact = <A>(value: A): A => redactor.value(value) as A
         const worktrees = yield* Worktree.make({ ...options, ...options.worktrees }, redactor.text)
         const given: Record<string, AgentDriver> = {
-          acp: yield* AcpDriver.make(options),
-          command: yield* CommandDriver.make({ classify, ...options }),
+          acp: yield* AcpDriver.make({ ...options, redact: redactor.text }),
+          command: yield* CommandDriver.make({ classify, ...options, redact: redactor.text }),
           ...options.drivers
         }
         const drivers = new Map(

@@ -35,6 +35,8 @@ export interface Options {
   readonly stderrFile?: string
   /** Size of each of these files. In bytes, default 10 MB: half for the beginning, half for the end. */
   readonly maxBytes?: number
+  /** Takes secrets out of the text of these files. Default: they stay in. */
+  readonly redact?: ((text: string) => string) | undefined
   /** How much of the end of each output is kept in memory. In bytes, default 64 kB. */
   readonly tailBytes?: number
   /** Sees each chunk as it comes; synchronous and cheap. */
@@ -184,7 +186,8 @@ const start = (
   env: Record<string, string>
 ): Effect.Effect<Child, SpawnFailed> =>
   Effect.callback<Child, SpawnFailed>((resume) => {
-    const bounds = { maxBytes: options.maxBytes ?? defaultMaxBytes, tailBytes: options.tailBytes ?? defaultTailBytes }
+    const { redact } = options
+    const bounds = { maxBytes: options.maxBytes ?? defaultMaxBytes, tailBytes: options.tailBytes ?? defaultTailBytes, redact }
     const outputs: Array<BoundedOutput.BoundedOutput> = []
     const refuse = (error: unknown): void => {
       for (const output of outputs) output.close()

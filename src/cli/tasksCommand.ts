@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Redaction from "../reliability/Redaction.ts"
 import type { TaskView } from "../RuntimeStatus.ts"
 import { TaskNotFound } from "../runtime/Input.ts"
 import { encodeTask } from "../store/Codec.ts"
@@ -36,7 +37,10 @@ const show = Command.make(
   },
   Effect.fnUntraced(function* (input) {
     const task = yield* view(Option.getOrUndefined(input.stateDir), ({ store }) => findTask(store, input.id))
-    yield* Console.log(input.json ? encodeTask(task) : History.lines(task).join("\n"))
+    const redactor = Redaction.make([])
+    yield* Console.log(
+      input.json ? JSON.stringify(redactor.value(JSON.parse(encodeTask(task)))) : redactor.text(History.lines(task).join("\n"))
+    )
   })
 ).pipe(Command.withDescription("Show one task with its whole history: every attempt with its agent, fault, duration and output file."))
 

@@ -7,7 +7,7 @@ import * as Letter from "./DeadLetter.ts"
 import type { DeadLetter } from "./DeadLetter.ts"
 import * as DeadLetterIndex from "./DeadLetterIndex.ts"
 import { type Change, DeadLetterStorageFailed, type Storage } from "./DeadLetterStorage.ts"
-import * as Redaction from "./Redaction.ts"
+import type * as Redaction from "./Redaction.ts"
 
 /** What listeners see: letters, and the queue's own fill. */
 export type QueueEvent =
@@ -27,7 +27,7 @@ export type DecisionResult =
 export interface Ledger {
   readonly options: Letter.Options
   readonly index: DeadLetterIndex.DeadLetterIndex
-  readonly redactor: ReturnType<typeof Redaction.make>
+  readonly redactor: Redaction.Redactor
   /** Letters that somebody is deciding about, until that is written. */
   readonly busy: Set<string>
   /** Unix milliseconds. */
@@ -55,10 +55,9 @@ export interface Ledger {
 
 const changeOf = (letter: DeadLetter): Change => ({ _tag: letter.endedAt === undefined ? "PutDeadLetter" : "ArchiveDeadLetter", letter })
 
-export const make = Effect.fnUntraced(function* (options: Letter.Options, storage: Storage, secrets: ReadonlyArray<string>) {
+export const make = Effect.fnUntraced(function* (options: Letter.Options, storage: Storage, redactor: Redaction.Redactor) {
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const redactor = Redaction.make(secrets)
   const index = DeadLetterIndex.make()
   const announcer = Announcer.make<QueueEvent>()
   const busy = new Set<string>()

@@ -18,6 +18,7 @@ import type * as DeadLetterIndex from "./DeadLetterIndex.ts"
 import * as DeadLetterLedger from "./DeadLetterLedger.ts"
 import * as DeadLetterRedrive from "./DeadLetterRedrive.ts"
 import { type DeadLetterStorageFailed, memory, type Page, type Storage } from "./DeadLetterStorage.ts"
+import * as Redaction from "./Redaction.ts"
 import { complete, type Given } from "./GivenOptions.ts"
 
 export type { BulkReport } from "./BulkRedrive.ts"
@@ -32,8 +33,8 @@ export { type Change, DeadLetterStorageFailed, memory, type Page, type Storage }
 export type Fate = "running" | "not-begun" | "unknown"
 
 export interface Settings {
-  /** Secret values to take out of everything, besides what looks like one. */
-  readonly secrets?: ReadonlyArray<string>
+  /** Takes secrets out of everything. Default: what looks like one. */
+  readonly redactor?: Redaction.Redactor
   /** Letters of one group share a canary: those that fail together. Default: by kind. */
   readonly group?: (letter: DeadLetter) => string
 }
@@ -119,7 +120,7 @@ export const make = Effect.fnUntraced(function* (
   settings: Settings = {}
 ) {
   const options = completed(given)
-  const ledger = yield* DeadLetterLedger.make(options, storage, settings.secrets ?? [])
+  const ledger = yield* DeadLetterLedger.make(options, storage, settings.redactor ?? Redaction.make([]))
   const archive = DeadLetterArchive.make(ledger, storage)
   const redrive = DeadLetterRedrive.make(ledger, settings.group ?? ((letter) => letter.kind))
   const { accept, chance, index, now, stage, write } = ledger

@@ -34,6 +34,14 @@ export const secretsOf = (environment: Readonly<Record<string, string | undefine
   return [...found]
 }
 
+/** The values that the arguments of a program give to flags which are named like a secret. */
+export const secretsOfArguments = (command: ReadonlyArray<string>): ReadonlyArray<string> =>
+  command.flatMap((argument, index) => {
+    const assigned = argument.indexOf("=")
+    if (assigned > 0) return secretFlag.test(argument.slice(0, assigned)) ? [argument.slice(assigned + 1)] : []
+    return secretFlag.test(command[index - 1] ?? "") ? [argument] : []
+  })
+
 /**
  * Shapes, each with what a text must contain (in lower case) before its expression is tried. Every repetition is bounded, or made of one
  * class that no neighbour shares, so that none backtracks far on a long text.
@@ -88,7 +96,7 @@ const redactShapes = (text: string): string => {
 }
 
 /** How a value may be written inside other text: as it is, in JSON, in a URL, in base64. Longest first: one may contain another. */
-const spellings = (secrets: ReadonlyArray<string>): ReadonlyArray<string> => {
+const spellings = (secrets: Iterable<string>): ReadonlyArray<string> => {
   const all = new Set<string>()
   for (const secret of secrets) {
     if (secret.length < minimumSecretLength) continue
@@ -104,12 +112,19 @@ const spellings = (secrets: ReadonlyArray<string>): ReadonlyArray<string> => {
 /** Deeper than this nothing is kept: no document of ours is, and a walk must end. */
 const maximumDepth = 200
 
-/** Redacts any value; the result is plain JSON. */
-export type Redactor = (value: unknown) => unknown
+/** Takes known secrets, and what looks like one, out of anything. */
+export interface Redactor {
+  readonly text: (text: string) => string
+  /** Of any value; the result is plain JSON. */
+  readonly value: (value: unknown) => unknown
+  /** More secret values to look for, from now on. */
+  readonly learn: (secrets: ReadonlyArray<string>) => void
+}
 
 /** A redactor that knows these secret values, in every spelling, and the shapes of secrets. Prepare it once: `redact` does so at each call. */
-export const make = (secrets: ReadonlyArray<string>): { readonly text: (text: string) => string; readonly value: Redactor } => {
-  const known = spellings(secrets)
+export const make = (secrets: ReadonlyArray<string>): Redactor => {
+  const learned = new Set(secrets)
+  let known = spellings(secrets)
 
   const text = (input: string): string => {
     let result = input
@@ -169,7 +184,15 @@ export const make = (secrets: ReadonlyArray<string>): { readonly text: (text: st
     }
   }
 
-  return { text, value: (value) => walk(value, 0, new Set()) }
+  return {
+    text,
+    value: (value) => walk(value, 0, new Set()),
+    learn: (more) => {
+      const before = learned.size
+      for (const secret of more) learned.add(secret)
+      if (learned.size > before) known = spellings(learned)
+    }
+  }
 }
 
 /**

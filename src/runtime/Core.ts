@@ -105,8 +105,10 @@ export interface Core {
     | ((operation: Operation, stage: StageName, decision: "passed" | "refused" | "bypassed", subject: string, detail?: string) => void)
     | undefined
   readonly versions: Readonly<Record<string, string>>
-  /** A copy of plain JSON in which no secret of the environment is left. */
+  /** A copy of plain JSON in which no secret is left that is known or looks like one. */
   readonly redact: <A>(value: A) => A
+  /** The secrets of this agent are kept out of everything from now on. */
+  readonly learn: (spec: AgentSpec) => void
 }
 
 /** A change that appends an event. */

@@ -1,6 +1,7 @@
 /** Where the runtime runs: what it is told once by whoever starts it. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Redaction from "../reliability/Redaction.ts"
 
 export interface Environment {
   /** Directory below which agents' transcripts and outputs lie. */
@@ -13,8 +14,8 @@ export interface Environment {
   readonly restoresAgents?: boolean
   /** Does every stage's decision appear in the events? For tests and for looking closely; default false. */
   readonly tracesStages: boolean
-  /** Secret values: they are taken out of dead letters and exports. */
-  readonly secrets: ReadonlyArray<string>
+  /** Takes secrets out of whatever is kept or told; learns those of agents as they come. Default: one that knows only what secrets look like. */
+  readonly redactor?: Redaction.Redactor
   /** Versions that dead letters keep. */
   readonly versions: Readonly<Record<string, string>>
 }
@@ -25,7 +26,6 @@ export const Environment = Context.Reference<Environment>("nofx/runtime/Environm
     makeDirectory: () => Effect.void,
     waitsForClients: false,
     tracesStages: false,
-    secrets: [],
     versions: {}
   })
 })

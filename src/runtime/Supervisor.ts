@@ -321,6 +321,7 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
         leaving: false
       }
       core.agents.set(spec.id, agent)
+      core.learn(spec)
       yield* journal.commit([{ _tag: "PutAgent", agent: { spec, restarts: 0, at: core.wallNow() } }])
       return yield* startOrFail(agent, "spawn")
     }),

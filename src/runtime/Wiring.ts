@@ -6,6 +6,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Random from "effect/Random"
 import { AgentDrivers, Reaper, TaskCheck } from "../agent/AgentDriver.ts"
+import { secretsOf } from "../agent/AgentSpec.ts"
 import * as Monotonic from "../Monotonic.ts"
 import { Bulkhead } from "../reliability/Bulkhead.ts"
 import { CircuitBreaker } from "../reliability/CircuitBreaker.ts"
@@ -90,6 +91,8 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
         }
       }
     })
+    const redactor = environment.redactor ?? Redaction.make([])
+    for (const { spec } of loaded.agents) redactor.learn(secretsOf(spec))
     const deadLetters = yield* DeadLetterQueue.make(
       config.deadLetter,
       {
@@ -98,7 +101,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
         find: store.deadLetter,
         archived: (page) => store.deadLetters({ ...page, archived: true })
       },
-      { secrets: environment.secrets }
+      { redactor }
     )
 
     const trace: Core["trace"] = environment.tracesStages
@@ -137,7 +140,6 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const dayBudget = DayBudget.make(config.budget.perDay, loaded.patterns, wallNow)
 
     let accounts = AccountSync.local
-    const redactor = Redaction.make(environment.secrets)
     const permissions = Permissions.make(() => core, environment.waitsForClients)
     const core: Core = {
       config,
@@ -171,7 +173,8 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       askPermission: (agent, running, request) => permissions.ask(agent, running, request),
       trace,
       versions: environment.versions,
-      redact: <A>(value: A): A => (value === undefined ? value : (redactor.value(value) as A))
+      redact: <A>(value: A): A => (value === undefined ? value : (redactor.value(value) as A)),
+      learn: (spec) => redactor.learn(secretsOf(spec))
     }
     const settlement = Settlement.make(core)
     const attempts = Attempts.make(core, settlement)

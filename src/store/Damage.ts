@@ -104,7 +104,8 @@ export const rebuild = (
 
 const attemptFiles = <A>(work: () => A) => Sqlite.attempt("keep the damaged files", work)
 
-const syncDirectory = (directory: string): void => {
+/** A rename is on the disk only when its directory is. */
+export const syncDirectory = (directory: string): void => {
   // Windows cannot open directories; its renames are journaled by the file system.
   if (process.platform === "win32") return
   const handle = fs.openSync(directory, "r")

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { ProcessSystem } from "../agent/ProcessSystem.ts"
 import * as Database from "./Database.ts"
+import * as Seal from "./Seal.ts"
 import * as Sqlite from "./Sqlite.ts"
 import * as SqliteReads from "./SqliteReads.ts"
 import type { ProcessRecord } from "./Store.ts"
@@ -238,7 +239,7 @@ const restoreInfo = (directory: string, left: OwnerInfo | undefined): Effect.Eff
 const registered = (directory: string): Effect.Effect<ReadonlyArray<ProcessRecord>> =>
   Effect.scoped(
     Effect.flatMap(Database.openViewer(directory), ({ connection }) =>
-      Effect.map(SqliteReads.make(connection, false).load, (loaded) => loaded.processes)
+      Effect.map(SqliteReads.make(connection, false, Seal.make(connection.file)).load, (loaded) => loaded.processes)
     )
   ).pipe(Effect.orElseSucceed(() => []))
 

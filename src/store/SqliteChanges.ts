@@ -1,11 +1,12 @@
 /** How each change is written: one prepared statement, no decision of its own. */
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import { encodeAgent, encodeEvent, encodeTask } from "./Codec.ts"
+import type * as Seal from "./Seal.ts"
 import type { Connection } from "./Sqlite.ts"
 import type { Change } from "./Store.ts"
 
 /** Writes one change inside the open transaction; answers an appended event with its `seq`. Throws SQLite's errors. */
-export const make = (connection: Connection): ((change: Change) => RuntimeEvent | undefined) => {
+export const make = (connection: Connection, seal: Seal.Seal): ((change: Change) => RuntimeEvent | undefined) => {
   const { prepare } = connection
   const putTask = prepare(
     `INSERT INTO tasks (key, batch, id, state, ord, ended_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -39,7 +40,7 @@ export const make = (connection: Connection): ((change: Change) => RuntimeEvent 
     switch (change._tag) {
       case "PutTask": {
         const { task } = change
-        putTask.run(task.key, task.batch, task.spec.id, task.state, task.order, task.endedAt ?? null, encodeTask(task))
+        putTask.run(task.key, task.batch, task.spec.id, task.state, task.order, task.endedAt ?? null, encodeTask(seal.task(task)))
         return
       }
       case "AppendEvent": {
@@ -53,7 +54,7 @@ export const make = (connection: Connection): ((change: Change) => RuntimeEvent 
       case "PurgeDeadLetter":
         return void purgeLetter.run(change.id)
       case "PutAgent":
-        return void putAgent.run(change.agent.spec.id, encodeAgent(change.agent))
+        return void putAgent.run(change.agent.spec.id, encodeAgent(seal.agent(change.agent)))
       case "DeleteAgent":
         return void deleteAgent.run(change.agentId)
       case "PutProcess":

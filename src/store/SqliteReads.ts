@@ -1,6 +1,7 @@
 /** What the store answers: every listing walks along an index and stops at its limit. */
 import { State, type Task } from "../task/Task.ts"
 import { decode } from "./Codec.ts"
+import type * as Seal from "./Seal.ts"
 import type { Connection, Value } from "./Sqlite.ts"
 import * as SqliteRows from "./SqliteRows.ts"
 import { countsOf, type DamageReport, defaultLimit, type Store } from "./Store.ts"
@@ -17,11 +18,11 @@ interface TaskQuery {
 }
 
 /** The reading half of the store. `owner`: may it move damaged rows to the quarantine? */
-export const make = (connection: Connection, owner: boolean): Omit<Store["Service"], "epoch" | "commit"> => {
+export const make = (connection: Connection, owner: boolean, seal: Seal.Seal): Omit<Store["Service"], "epoch" | "commit"> => {
   const { quarantined, reading, rows } = SqliteRows.make(connection, owner)
   const number = (sql: string, ...values: ReadonlyArray<Value>): number => Number(connection.prepare(sql).get(...values)?.["value"] ?? 0)
 
-  const decodeTask = SqliteRows.keyed(decode.task, (task) => task.key)
+  const decodeTask = SqliteRows.keyed(SqliteRows.opened(decode.task, seal.openTask), (task) => task.key)
   const taskRows = (where: string, ...values: ReadonlyArray<Value>): ReadonlyArray<Task> =>
     rows({ table: "tasks", sql: `SELECT rowid, key, body FROM tasks WHERE ${where}`, decode: decodeTask }, ...values)
   const byOrder = (tasks: ReadonlyArray<Task>): ReadonlyArray<Task> => tasks.toSorted((a, b) => a.order - b.order)
@@ -65,7 +66,7 @@ export const make = (connection: Connection, owner: boolean): Omit<Store["Servic
     agents: rows({
       table: "agents",
       sql: "SELECT rowid, id AS key, body FROM agents ORDER BY rowid",
-      decode: SqliteRows.keyed(decode.agent, (agent) => agent.spec.id)
+      decode: SqliteRows.keyed(SqliteRows.opened(decode.agent, seal.openAgent), (agent) => agent.spec.id)
     }),
     processes: rows({
       table: "processes",

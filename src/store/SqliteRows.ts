@@ -31,6 +31,19 @@ export const keyed =
     return decoded
   }
 
+/** A decoder that also opens what is sealed: a row whose secrets cannot be read is no use. */
+export const opened =
+  <A>(decode: (body: string) => Decoded<A>, open: (value: A) => A): ((body: string) => Decoded<A>) =>
+  (body) => {
+    const decoded = decode(body)
+    if (!decoded.ok) return decoded
+    try {
+      return { ok: true, value: open(decoded.value) }
+    } catch (cause) {
+      return { ok: false, reason: (cause as Error).message }
+    }
+  }
+
 /** `owner`: may it move rows? A viewer leaves them where they are. */
 export const make = (connection: Connection, owner: boolean): Reader => {
   let damaged: Array<Quarantined & { readonly rowid: Value }> = []

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Database from "./Database.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import { Owner } from "./Ownership.ts"
+import * as Seal from "./Seal.ts"
 import { attempt, codes, type Connection, unavailable } from "./Sqlite.ts"
 import * as SqliteChanges from "./SqliteChanges.ts"
 import * as SqliteReads from "./SqliteReads.ts"
@@ -18,9 +19,10 @@ import { Store, type StoreUnavailable } from "./Store.ts"
 /** The store over an open database, under the epoch of its owner. Flushes what is waiting when the scope closes. */
 export const make = (connection: Connection, epoch: number): Effect.Effect<Store["Service"], StoreUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
-    const group = yield* attempt("open", () => GroupCommit.make(connection, SqliteChanges.make(connection)))
+    const seal = Seal.make(connection.file)
+    const group = yield* attempt("open", () => GroupCommit.make(connection, SqliteChanges.make(connection, seal)))
     yield* Effect.addFinalizer(() => Effect.sync(group.flush))
-    return Store.of({ epoch, commit: group.commit, ...SqliteReads.make(connection, true) })
+    return Store.of({ epoch, commit: group.commit, ...SqliteReads.make(connection, true, seal) })
   })
 
 /** The store as a viewer sees it: it reads while another process owns the state. Commits fail with reason `read-only`. */
@@ -29,7 +31,7 @@ export const makeViewer = (connection: Connection): Store["Service"] =>
     epoch: 0,
     commit: () =>
       Effect.fail(unavailable("commit", Object.assign(new Error("this process only views the state"), { errcode: codes.readOnly }))),
-    ...SqliteReads.make(connection, false)
+    ...SqliteReads.make(connection, false, Seal.make(connection.file))
   })
 
 /** The store of the state directory that this process owns. */

@@ -34,6 +34,35 @@ describe("BoundedOutput", () => {
     { arbitrary: { runs: 150 } }
   )
 
+  it.effect.prop(
+    "C25 takes secrets out of the file, however a line comes in pieces, and keeps what is no text",
+    [Schema.Array(small(9)), Schema.Boolean],
+    ([sizes, ended]) =>
+      Effect.gen(function* () {
+        const file = join(yield* directory, "out")
+        const redact = (text: string): string => text.replaceAll("SECRET", "[redacted]")
+        const output = BoundedOutput.make({ file, maxBytes: 1_000, tailBytes: 100, redact })
+        const odd = Buffer.from([0xff, 0xfe, 0x0a])
+        const whole = Buffer.concat([Buffer.from("a SECRET\n"), odd, Buffer.from(`said SECRET and SECRET${ended ? "\n" : ""}`)])
+        let at = 0
+        for (const size of [...sizes, whole.length]) {
+          output.write(whole.subarray(at, at + size))
+          at = Math.min(whole.length, at + size)
+        }
+        output.close()
+        const expected = Buffer.concat([
+          Buffer.from("a [redacted]\n"),
+          odd,
+          Buffer.from(`said [redacted] and [redacted]${ended ? "\n" : ""}`)
+        ])
+        // Lines that came together are decoded together: an odd byte then shows as such.
+        const written = readFileSync(file)
+        assert.notInclude(written.toString("latin1"), "SECRET")
+        assert.strictEqual(written.toString("utf8"), expected.toString("utf8"))
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 50 } }
+  )
+
   it.effect("leaves out a character that was cut at the beginning of the tail", () =>
     Effect.sync(() => {
       const output = BoundedOutput.make({ maxBytes: 100, tailBytes: 5 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Result, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as DeadLetterQueue from "../../src/reliability/DeadLetterQueue.ts"
+import * as Redaction from "../../src/reliability/Redaction.ts"
 
 type Letter = DeadLetterQueue.DeadLetter
 
@@ -57,7 +58,7 @@ describe("DeadLetterQueue", () => {
   it.effect("C25 secrets planted in reason, payload and versions are in no record, no write and no export", () =>
     Effect.gen(function* () {
       const canary = "canary-4711-secret"
-      const { queue, written } = yield* setup({}, { secrets: [canary] })
+      const { queue, written } = yield* setup({}, { redactor: Redaction.make([canary]) })
       const payload = {
         env: { MY_TOKEN: "other-canary" },
         argv: ["x", `--token=${canary}`],

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
+import * as Redaction from "../../src/reliability/Redaction.ts"
 import * as AccountStore from "../../src/store/AccountStore.ts"
 import { StoreUnavailable } from "../../src/store/Store.ts"
 import { afterStart, claim, driver, failure, layer, type Script } from "../support/runtime.ts"
@@ -106,7 +107,7 @@ describe("AccountSync", () => {
       const script: Script = afterStart(
         Effect.fail(failure({ _tag: "InvalidRequest", detail: `refused ${secret}` }, { cause: new Error(`key ${secret} is wrong`) }))
       )
-      const here = yield* built(layer({ drivers: { test: driver(script) }, environment: { secrets: [secret] } }))
+      const here = yield* built(layer({ drivers: { test: driver(script) }, environment: { redactor: Redaction.make([secret]) } }))
       const seen: Array<unknown> = []
       yield* here.subscribe((event) => void seen.push(event))
       yield* here.spawn(agent)

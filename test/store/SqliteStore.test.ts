@@ -8,8 +8,9 @@ import * as Database from "../../src/store/Database.ts"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
 import { type Change, Store } from "../../src/store/Store.ts"
 import { Task } from "../../src/task/Task.ts"
+import * as TaskLife from "../../src/task/TaskLife.ts"
 import { suite } from "../support/storeSuite.ts"
-import { event, letter, task } from "../support/storeTasks.ts"
+import { agentSpec, event, letter, spec as taskSpec, task } from "../support/storeTasks.ts"
 import { temporaryDirectory } from "../support/stateDirectory.ts"
 
 const fresh = (): Layer.Layer<Store, Database.OpenError> =>
@@ -190,6 +191,50 @@ describe("SqliteStore", () => {
       assert.include(refused.message, file)
       assert.deepStrictEqual(fs.readFileSync(file), before)
     })
+  )
+
+  it.effect("C25 what looks like a secret is sealed on the disk, comes back as it was, and is set aside without the key", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryDirectory
+      const file = path.join(directory, "nofx.db")
+      const secret = "sk-ant-canary-0001-canary"
+      const spec = { ...taskSpec("t"), prompt: `use ${secret}`, input: { token: "canary-0002", "nofx.sealed": "no" } }
+      const secretive = TaskLife.accept(spec, { batch: "", order: 1, now: 1 })
+      const odd = TaskLife.accept({ ...taskSpec("odd"), prompt: "sealed:1:is no secret" }, { batch: "", order: 2, now: 1 })
+      const agent = {
+        spec: {
+          ...agentSpec("a"),
+          command: ["run", "--token", "canary-0003", secret, "plain"],
+          env: { A_KEY: "canary-0004", PLAIN: "seen" }
+        },
+        restarts: 0,
+        at: 1
+      }
+      const on = <A, E>(work: (store: Store["Service"]) => Effect.Effect<A, E>) =>
+        Effect.provide(Effect.flatMap(Store, work), SqliteStore.layerFile(file))
+      const loaded = on((store) => store.load)
+      yield* on((store) => store.commit([put(secretive), put(odd), { _tag: "PutAgent", agent }], store.epoch))
+
+      const { agents, tasks } = yield* loaded
+      assert.deepStrictEqual([tasks, agents], [[secretive, odd], [agent]])
+      // Written again as it was read.
+      yield* on((store) => store.commit([put(TaskLife.parked(tasks[0]!, { for: "retry", detail: "later" }))], store.epoch))
+      assert.deepStrictEqual((yield* loaded).tasks[0]?.spec, spec)
+      for (const name of fs.readdirSync(directory)) {
+        assert.notMatch(fs.readFileSync(path.join(directory, name), "latin1"), /canary/, name)
+      }
+      assert.include(fs.readFileSync(file, "latin1"), "seen", "the rest can be read")
+      assert.strictEqual(fs.statSync(path.join(directory, "nofx.key")).mode & 0o777, 0o600)
+
+      fs.rmSync(path.join(directory, "nofx.key"))
+      const without = yield* loaded
+      assert.deepStrictEqual([without.tasks, without.agents], [[], []])
+      assert.sameMembers(
+        without.quarantined.map(({ key, table }) => `${table} ${key}`),
+        ["tasks t", "tasks odd", `agents ${agent.spec.id}`]
+      )
+      assert.include(without.quarantined[0]!.reason, "nofx.key")
+    }).pipe(Effect.scoped)
   )
 
   it.effect("C54 a viewer reads while another owns the state, and cannot write", () =>

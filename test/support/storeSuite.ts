@@ -5,7 +5,7 @@ import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import { type BatchRecord, type Change, Store } from "../../src/store/Store.ts"
 import type { Task } from "../../src/task/Task.ts"
 import * as TaskLife from "../../src/task/TaskLife.ts"
-import { batch, ended, event, letter, spec, task } from "./storeTasks.ts"
+import { agentSpec, batch, ended, event, letter, spec, task } from "./storeTasks.ts"
 
 const put = (value: Task): Change => ({ _tag: "PutTask", task: value })
 const append = (value: RuntimeEvent): Change => ({ _tag: "AppendEvent", event: value })
@@ -243,13 +243,3 @@ export const suite = <E>(name: string, fresh: () => Layer.Layer<Store, E>): void
     )
   })
 }
-
-const agentSpec = (id: string) => ({
-  id,
-  driver: "command",
-  command: ["true"],
-  capabilities: [],
-  permissions: "ask" as const,
-  env: {},
-  stdin: "task" as const
-})

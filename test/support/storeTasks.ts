@@ -52,3 +52,13 @@ export const batch = (id: string, createdAt: number, finishedAt?: number): Batch
   createdAt,
   ...(finishedAt === undefined ? {} : { finishedAt })
 })
+
+export const agentSpec = (id: string) => ({
+  id,
+  driver: "command",
+  command: ["true"],
+  capabilities: [],
+  permissions: "ask" as const,
+  env: {},
+  stdin: "task" as const
+})
