@@ -19,6 +19,7 @@ import * as AcpPermission from "./AcpPermission.ts"
 import type * as AcpTerminal from "./AcpTerminal.ts"
 import * as AcpTurn from "./AcpTurn.ts"
 import type { AgentSession, AttemptContext, AttemptFailure } from "./AgentDriver.ts"
+import { agentOf, losesYoungSessions } from "./AgentPresets.ts"
 import type { AgentSpec } from "./AgentSpec.ts"
 import * as BoundedOutput from "./BoundedOutput.ts"
 import { classify } from "./Classification.ts"
@@ -188,7 +189,7 @@ export const make = (agent: Agent): Pick<AgentSession, "run" | "resumable"> => {
     })
 
   /** Begins a session, or goes on with one; in a mode that leaves the user's choice of permissions its meaning. */
-  const begin = Effect.fnUntraced(function* (resume: string | undefined): Effect.fn.Return<string, AttemptFailure> {
+  const begin = Effect.fnUntraced(function* ({ progress, resume }: AttemptContext): Effect.fn.Return<string, AttemptFailure> {
     const place = { cwd: agent.root, mcpServers: [] }
     const { session: names } = acp.methods.agent
     let sessionId = resume ?? ""
@@ -198,7 +199,10 @@ export const make = (agent: Agent): Pick<AgentSession, "run" | "resumable"> => {
       sessionId = answer.sessionId
       modes = answer.modes
     } else if (resumes) modes = (yield* goOn(names.resume, client.request(names.resume, { ...place, sessionId: resume }))).modes
-    else modes = (yield* goOn(names.load, client.request(names.load, { ...place, sessionId: resume }))).modes
+    else {
+      if (losesYoungSessions(agentOf(agent.spec))) yield* nextMinute(progress)
+      modes = (yield* goOn(names.load, client.request(names.load, { ...place, sessionId: resume }))).modes
+    }
     const modeId = modes === undefined || modes === null ? undefined : AcpPermission.modeFor(agent.spec.permissions, modes)
     // An agent that cannot be put into the mode would decide by itself what a person was to be asked.
     if (modeId !== undefined) yield* handshake(names.setMode, client.request(names.setMode, { sessionId, modeId }))
@@ -248,7 +252,7 @@ export const make = (agent: Agent): Pick<AgentSession, "run" | "resumable"> => {
   const run = (context: AttemptContext): Effect.Effect<Claim, AttemptFailure> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const sessionId = yield* restore(begin(context.resume)).pipe(Effect.onInterrupt(() => agent.end()))
+        const sessionId = yield* restore(begin(context)).pipe(Effect.onInterrupt(() => agent.end()))
         const running: Running = {
           sessionId,
           context,
@@ -292,6 +296,14 @@ export const make = (agent: Agent): Pick<AgentSession, "run" | "resumable"> => {
 
   return { resumable: resumes || loads, run }
 }
+
+/** Waits until the wall clock's minute is over, and says so. */
+const nextMinute = (progress: AttemptContext["progress"]): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const untilMillis = (Math.floor(now / 60_000) + 1) * 60_000
+    progress({ _tag: "Waiting", detail: "The agent would lose a session that it loads in the minute in which it was made", untilMillis })
+    return Effect.sleep(untilMillis - now)
+  })
 
 /** A request that ended without a word of the agent counts as the connection's end. */
 const failureOf = (exit: Exit.Failure<unknown, Failed>): Failed =>

@@ -37,6 +37,8 @@ export interface Preset {
   readonly oneShot?: Launch & { readonly output: OutputFormat }
   /** Absent where nobody measured it. */
   readonly retriesInside?: RetriesInside
+  /** What the user can do about them, where the preset cannot: a settings file below the home directory, and what is to stand in it. */
+  readonly fewerRetries?: { readonly file: string; readonly setting: string }
   /** The version that was measured; absent where the launch comes from documentation alone. */
   readonly measured?: string
 }
@@ -66,7 +68,6 @@ export const presets: Readonly<Record<string, Preset>> = {
     title: "Codex",
     account: "openai",
     measured: "codex 0.169.0, codex-acp 2.6.0",
-    // Only a provider of one's own can be told to retry less.
     retriesInside: { calls: 30, seconds: 26 },
     acp: { command: ["codex-acp"] },
     oneShot: {
@@ -81,6 +82,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     measured: "gemini-cli 0.61.0",
     // `general.maxAttempts` in the user's settings turns this down; no variable does, and a file of defaults has to belong to root.
     retriesInside: { calls: 10, seconds: 255 },
+    fewerRetries: { file: ".gemini/settings.json", setting: '"general": { "maxAttempts": 1 }' },
     acp: { command: ["gemini", "--acp"] },
     oneShot: {
       command: ["gemini", "-o", "stream-json", `--prompt=${prompt}`],
@@ -202,6 +204,27 @@ export const agentOf = (spec: AgentSpec): string => {
   return agentName(program ?? spec.command[0] ?? spec.id)
 }
 
+/** The npm packages that the programs of presets come in. */
+const packages: Readonly<Record<string, string>> = {
+  claude: "@anthropic-ai/claude-code",
+  "claude-agent-acp": "@agentclientprotocol/claude-agent-acp",
+  codex: "@openai/codex",
+  "codex-acp": "@agentclientprotocol/codex-acp",
+  gemini: "@google/gemini-cli",
+  opencode: "opencode-ai",
+  qwen: "@qwen-code/qwen-code",
+  copilot: "@github/copilot",
+  cline: "cline",
+  kilo: "@kilocode/cli",
+  auggie: "@augmentcode/auggie",
+  qodercli: "@qoder-ai/qodercli",
+  "pi-acp": "pi-acp"
+}
+
+/** The command that installs a program of a preset; undefined for every other program, and where npm does not have it. */
+export const installOf = (program: string): string | undefined =>
+  Object.hasOwn(packages, program) ? `npm install -g ${packages[program]}` : undefined
+
 /** How long at most the agent tries again by itself before it tells of its provider's fault, in milliseconds; 0 where nobody knows. */
 export const triesInsideMillis = (spec: AgentSpec): number => {
   const agent = agentOf(spec)
@@ -214,6 +237,13 @@ export const triesInsideMillis = (spec: AgentSpec): number => {
  * gemini-cli 0.61.0 takes the protocol's "not found" for a failure of its tool, and so cannot write a new file through a client.
  */
 export const usesOwnFiles = (agent: string): boolean => agent === "gemini"
+
+/**
+ * Does the agent lose a session that it is to load in the very minute in which it was made?
+ *
+ * gemini-cli 0.61.0 names the file of a session by the minute, and writes a new one over it.
+ */
+export const losesYoungSessions = (agent: string): boolean => agent === "gemini"
 
 /** How the output of a `command` agent is to be read: by its preset, or by the JSON mode that its own arguments ask for. */
 export const outputFormatOf = (spec: AgentSpec): OutputFormat => {

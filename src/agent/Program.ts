@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import { installOf } from "./AgentPresets.ts"
 import type { Fault } from "./Fault.ts"
 
 export type SpawnFailed = Extract<Fault, { readonly _tag: "SpawnFailed" }>
@@ -52,7 +53,9 @@ export const resolve = Effect.fnUntraced(function* (
   }
   if (denied !== undefined) return yield* Effect.fail(spawnFailed("not-executable", `${denied} is not an executable file`))
   const where = direct ? `in ${cwd}` : "in PATH"
-  return yield* Effect.fail(spawnFailed("not-found", `The program "${program}" was not found ${where}`))
+  const install = installOf(program)
+  const remedy = install === undefined ? "" : `; it comes with ${install}`
+  return yield* Effect.fail(spawnFailed("not-found", `The program "${program}" was not found ${where}${remedy}`))
 })
 
 const variable = (env: Readonly<Record<string, string>>, name: string): string | undefined =>

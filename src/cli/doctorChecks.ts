@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { presets } from "../agent/AgentPresets.ts"
+import { installOf, type Preset, presets } from "../agent/AgentPresets.ts"
 import * as GatedProcess from "../agent/GatedProcess.ts"
 import * as ProcessSystem from "../agent/ProcessSystem.ts"
 import { markerVariable } from "../agent/ProcessTree.ts"
@@ -95,9 +95,16 @@ const agents = Effect.gen(function* () {
         ]
         const detail = `${preset.title}, ${version}, as ${modes.join(" and ")}`
         const login = loginOf(name, env, home)
-        if (login._tag === "Found") return [ok(`agent ${name}`, `${detail}; login: ${login.by}`)]
-        if (login._tag === "Unknown") return [ok(`agent ${name}`, `${detail}; whether it is logged in cannot be told offline`)]
-        return [note(`agent ${name}`, `${detail}; no sign of a login`, login.remedy)]
+        const more = [...acpMissing(preset, modes), ...retries(preset, home)]
+        const known =
+          login._tag === "Found"
+            ? `login: ${login.by}`
+            : login._tag === "Missing"
+              ? "no sign of a login"
+              : "whether it is logged in cannot be told offline"
+        const remedies = [...(login._tag === "Missing" ? [login.remedy] : []), ...more]
+        const about = `${detail}; ${known}`
+        return [remedies.length === 0 ? ok(`agent ${name}`, about) : note(`agent ${name}`, about, remedies.join("; "))]
       }),
     { concurrency: 4 }
   )
@@ -106,6 +113,26 @@ const agents = Effect.gen(function* () {
     ? all
     : [note("agents", "no well-known agent was found on the PATH", "install one, or name any command in a task file")]
 })
+
+/** It is here, but not the program that speaks the protocol for it. */
+const acpMissing = (preset: Preset, modes: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const install = preset.acp === undefined || modes.includes("acp") ? undefined : installOf(preset.acp.command[0] ?? "")
+  return install === undefined ? [] : [`for driver acp, which can ask, resume and show more: ${install}`]
+}
+
+/** It hides its provider's faults behind tries of its own, and can be told not to. */
+const retries = (preset: Preset, home: string): ReadonlyArray<string> => {
+  const { fewerRetries, retriesInside } = preset
+  if (fewerRetries === undefined || retriesInside === undefined) return []
+  const [, name = ""] = /"(\w+)": \d/.exec(fewerRetries.setting) ?? []
+  try {
+    if (fs.readFileSync(path.join(home, fewerRetries.file), "utf8").includes(`"${name}"`)) return []
+  } catch {
+    // Without the file it is as by default.
+  }
+  const { calls, seconds } = retriesInside
+  return [`it tries ${calls} times in ${seconds} s before it tells of a limit: put ${fewerRetries.setting} into ~/${fewerRetries.file}`]
+}
 
 const disk = (directory: string): Finding => {
   for (let at = directory; ; at = path.dirname(at)) {

@@ -2,6 +2,7 @@
 import * as NodePath from "node:path"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import { installOf } from "../agent/AgentPresets.ts"
 import { formatPath, maxProblems, quote, TaskFileInvalid } from "./TaskFileInvalid.ts"
 import type { Need, TaskFile } from "./TaskFile.ts"
 
@@ -38,7 +39,7 @@ export const programsExist = Effect.fnUntraced(function* (taskFile: TaskFile<unk
       need.kind === "directory"
         ? "a directory that exists"
         : isBare(need.name)
-          ? "a program that is installed and on the PATH"
+          ? `a program that is installed and on the PATH${installation(need.name)}`
           : "a program that exists and may be run"
   }))
   return yield* new TaskFileInvalid({ file: taskFile.name, problems, more: missing.length - problems.length })
@@ -56,6 +57,11 @@ export const findProgram = Effect.fnUntraced(function* (name: string, cwd: strin
   }
   return undefined
 })
+
+const installation = (program: string): string => {
+  const command = installOf(program)
+  return command === undefined ? "" : ` (${command})`
+}
 
 /** A name without a directory: the system looks for it along the `PATH`. */
 const isBare = (name: string): boolean => !/[/\\]/.test(name)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import * as ProcessTree from "../../src/agent/ProcessTree.ts"
@@ -484,6 +484,31 @@ describe.concurrent("AcpDriver", () => {
       assert.deepInclude(failure, { started: false, sideEffects: "none", sessionLost: true })
       assert.strictEqual(failure.fault._tag, "InvalidRequest")
       assert.isFalse((yield* (yield* make).open()).resumable)
+    })
+  )
+
+  live("C49 a session of gemini is loaded only when the minute is over in which it may have been made", () =>
+    Effect.gen(function* () {
+      const harness = yield* make
+      const session = yield* harness.open({ capabilities: { loadSession: true } }, { preset: "gemini" })
+      const clock = yield* Clock.Clock
+      // The minute ends soon.
+      const shift = 59_700 - (clock.currentTimeMillisUnsafe() % 60_000)
+      const late: Clock.Clock = Object.assign(Object.create(clock), {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + shift,
+        currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + shift)
+      })
+      let loadedAt = 0
+      const context = attempt(harness, [["say", "on"]], {
+        resume: "old-session",
+        started: () => Effect.sync(() => void (loadedAt = late.currentTimeMillisUnsafe()))
+      })
+      yield* Effect.provideService(session.run(context), Clock.Clock, late)
+      const [waiting] = context.seen
+      assert(waiting?._tag === "Waiting" && waiting.untilMillis !== undefined)
+      assert.strictEqual(waiting.untilMillis % 60_000, 0)
+      assert.isAtLeast(loadedAt, waiting.untilMillis)
+      assert.include(harness.log(), "load old-session")
     })
   )
 

@@ -162,6 +162,7 @@ describe.skipIf(process.platform === "win32")("GatedProcess", () => {
         )
       }
       assert.strictEqual(yield* reasonOf(["no-such-program-here"]), 'not-found: The program "no-such-program-here" was not found in PATH')
+      assert.include(yield* reasonOf(["codex-acp"]), "npm install -g @agentclientprotocol/codex-acp")
       assert.strictEqual(yield* reasonOf(["./missing"]), 'not-found: The program "./missing" was not found in DIR')
       assert.strictEqual(yield* reasonOf(["./plain"]), "not-executable: DIR/plain is not an executable file")
       assert.strictEqual(yield* reasonOf(["./folder"]), "not-executable: DIR/folder is not an executable file")

@@ -466,7 +466,7 @@ describe("TaskFile on disk", () => {
   - {id: a, driver: command, command: [tool]}
   - {id: b, driver: command, command: [./bin/tool], count: 2}
   - {id: c, driver: command, command: [text]}
-  - {id: d, driver: command, command: [nowhere], cwd: gone}
+  - {id: d, driver: command, command: [codex-acp], cwd: gone}
   - {id: e, driver: command, command: [tool], env: {PATH: /nonexistent}}
   - {id: f, driver: command, command: ["{{task.input.tool}}"]}
 tasks:
@@ -489,6 +489,7 @@ tasks:
         message,
         'nofx.yaml:9:22: tasks[0].verify[0]: found the program "absent", which is not there, expected a program that is installed and on the PATH'
       )
+      assert.include(message, "on the PATH (npm install -g @agentclientprotocol/codex-acp)")
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
 })
