@@ -30,6 +30,29 @@ export const all = (
     }
   })
 
+/** The first `limit` letters after a cursor that match, in order of creation; `next` is the cursor of the page behind them. */
+export const some = (
+  store: Store["Service"],
+  query: {
+    readonly archived: boolean
+    readonly limit: number
+    readonly after: string | undefined
+    readonly matches: (letter: DeadLetter) => boolean
+  }
+): Effect.Effect<{ readonly letters: ReadonlyArray<DeadLetter>; readonly next: string | undefined }, StoreUnavailable> =>
+  Effect.gen(function* () {
+    const { archived, limit, matches } = query
+    const found: Array<DeadLetter> = []
+    for (let { after } = query; ; ) {
+      // One more tells whether there are more.
+      const letters = yield* store.deadLetters({ archived, limit: limit + 1, ...(after === undefined ? {} : { after }) })
+      found.push(...letters.filter(matches))
+      if (found.length > limit) return { letters: found.slice(0, limit), next: found[limit - 1]!.id }
+      if (letters.length <= limit) return { letters: found, next: undefined }
+      after = letters.at(-1)!.id
+    }
+  })
+
 /** No dead letter has this id. */
 export const notFound = (id: string): OperationRefused => new OperationRefused({ reason: `There is no dead letter "${id}"` })
 

@@ -10,6 +10,7 @@ import { discardCommand, purgeCommand, restoreCommand, retryCommand } from "./dl
 import { exportFile } from "./exportFile.ts"
 import { json, stateDir } from "./flags.ts"
 import { Machine } from "./machine.ts"
+import * as Paging from "./paging.ts"
 import { view } from "./viewer.ts"
 
 const list = Command.make(
@@ -24,18 +25,35 @@ const list = Command.make(
       Flag.withDescription("Only those of this class, such as Outage"),
       Flag.optional
     ),
+    limit: Paging.limit,
+    after: Flag.String("after").pipe(
+      Flag.withMetavar("ID"),
+      Flag.withDescription("Go on after this dead letter, the last one of the page before"),
+      Flag.optional
+    ),
     json,
     stateDir
   },
   Effect.fnUntraced(function* (input) {
     const { terminal } = yield* Machine
-    const letters = yield* view(Option.getOrUndefined(input.stateDir), ({ store }) =>
-      DeadLetters.all(store, input.archived, ({ cause }) => Option.isNone(input.cause) || input.cause.value === cause)
+    const { letters, next } = yield* view(Option.getOrUndefined(input.stateDir), ({ store }) =>
+      DeadLetters.some(store, {
+        archived: input.archived,
+        limit: input.limit,
+        after: Option.getOrUndefined(input.after),
+        matches: ({ cause }) => Option.isNone(input.cause) || input.cause.value === cause
+      })
     )
-    if (input.json) return yield* Console.log(JSON.stringify({ _tag: "DeadLetters", deadLetters: letters }))
+    if (input.json)
+      return yield* Console.log(JSON.stringify({ _tag: "DeadLetters", deadLetters: letters, ...(next === undefined ? {} : { next }) }))
     yield* Console.log(letters.length === 0 ? "no dead letters" : DeadLetters.table(letters, terminal?.columns()).join("\n"))
+    yield* Paging.tellNext(
+      ["dlq", "list", ...(input.archived ? ["--archived"] : []), ...Paging.repeated("cause", input.cause)],
+      input,
+      next
+    )
   })
-).pipe(Command.withDescription("List the dead letters that wait for a decision, or the archive."))
+).pipe(Command.withDescription("List the dead letters that wait for a decision, or the archive, a page at a time."))
 
 const show = Command.make(
   "show",

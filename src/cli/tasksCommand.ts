@@ -6,7 +6,6 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Redaction from "../reliability/Redaction.ts"
 import type { TaskView } from "../RuntimeStatus.ts"
 import { TaskNotFound } from "../runtime/Input.ts"
@@ -17,7 +16,7 @@ import { clockTime, span } from "./eventText.ts"
 import { json, stateDir } from "./flags.ts"
 import * as History from "./history.ts"
 import { Machine } from "./machine.ts"
-import { commandText } from "./printable.ts"
+import * as Paging from "./paging.ts"
 import { taskView } from "./stored.ts"
 import * as Table from "./table.ts"
 import { view } from "./viewer.ts"
@@ -49,12 +48,7 @@ export const tasksCommand = Command.make(
   {
     state: Flag.Literals("state", State.literals).pipe(Flag.withDescription("Only tasks in this state"), Flag.optional),
     batch: Flag.String("batch").pipe(Flag.withMetavar("ID"), Flag.withDescription("Only tasks of this batch"), Flag.optional),
-    limit: Flag.Int("limit").pipe(
-      Flag.withMetavar("N"),
-      Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 10_000 }))),
-      Flag.withDescription("At most this many, 1 to 10000; default 100"),
-      Flag.withDefault(100)
-    ),
+    limit: Paging.limit,
     after: Flag.Int("after").pipe(
       Flag.withMetavar("CURSOR"),
       Flag.withDescription("Go on after this cursor of the page before"),
@@ -82,14 +76,7 @@ export const tasksCommand = Command.make(
       return yield* Console.log(JSON.stringify({ _tag: "Tasks", tasks: shown.map(taskView), ...(next === undefined ? {} : { next }) }))
     if (shown.length === 0) return yield* Console.log("no tasks")
     yield* Console.log(taskTable(shown.map(taskView), now, machine.terminal?.columns()).join("\n"))
-    if (next === undefined) return
-    const flags = [
-      ...Option.match(input.state, { onNone: () => [], onSome: (state) => ["--state", state] }),
-      ...Option.match(input.batch, { onNone: () => [], onSome: (batch) => ["--batch", batch] }),
-      ...["--limit", String(input.limit), "--after", next],
-      ...(place === undefined ? [] : ["--state-dir", place])
-    ]
-    yield* Console.log(`… more: ${commandText(machine.invocation, ["tasks", ...flags])}`)
+    yield* Paging.tellNext(["tasks", ...Paging.repeated("state", input.state), ...Paging.repeated("batch", input.batch)], input, next)
   })
 ).pipe(Command.withDescription("List tasks in the order in which they were accepted, a page at a time."), Command.withSubcommands([show]))
 

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
 import * as CooldownGate from "../reliability/CooldownGate.ts"
-import type { Change, Loaded, PatternRecord } from "../store/Store.ts"
+import type { DamageReport, Change, Loaded, PatternRecord } from "../store/Store.ts"
 import { isEnd } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import { append, type Core } from "./Core.ts"
@@ -126,13 +126,7 @@ export const restore = (core: Core, loaded: Loaded, away: number): void => {
   }
   const damage = loaded.damage.at(-1)
   if (damage !== undefined) {
-    const lost = damage.tables.flatMap(({ lost: count, recovered, table }) => [
-      `${table}: ${recovered} recovered${count === undefined || count === 0 ? "" : `, ${count} lost`}`
-    ])
-    core.health.degrade(
-      "database",
-      `it was damaged: ${damage.found.join("; ")}. ${lost.join("; ")}. The damaged files are kept: ${damage.kept.join(", ")}`
-    )
+    core.health.degrade("database", damageText(damage))
   }
   for (const row of loaded.quarantined) core.health.degrade(`store row ${row.table} ${row.key}`, `quarantined: ${row.reason}`)
 }
@@ -154,4 +148,14 @@ export const onClockJump = (core: Core, millis: number): void => {
   core.patterns.gate.resync()
   table.rearm()
   core.pump()
+}
+
+/** What was found, first of all where the damaged files are. */
+const damageText = ({ found, kept, tables }: DamageReport): string => {
+  const rows = tables.flatMap(({ lost = 0, recovered, table }) =>
+    recovered + lost === 0 ? [] : [`${table}: ${recovered} recovered${lost === 0 ? "" : `, ${lost} lost`}`]
+  )
+  const read = tables.length === 0 ? [] : rows.length === 0 ? ["nothing of it could be read"] : rows
+  const safe = kept.length === 0 ? "there was no room to keep it" : `kept as ${kept.join(", ")}`
+  return `it was damaged (${found.join("; ")}), ${safe}${read.length === 0 ? "" : `. ${read.join("; ")}`}`
 }

@@ -161,6 +161,28 @@ describe("commands about a state directory", () => {
     })
   )
 
+  it.live("C30 dead letters are listed page by page, by their cause too", () =>
+    Effect.gen(function* () {
+      const { call, json, write } = yield* place
+      const tasks = ["a", "b", "c"].map((id) => ({ id, effect: "idempotent" }))
+      const agents = [{ id: "sh", driver: "command", command: ["sh", "-c", "exit 1"], count: 3 }]
+      yield* call("run", write("bad.json", JSON.stringify({ agents, tasks })))
+      const all = yield* json("dlq", "list")
+      assert.lengthOf(all.deadLetters, 3)
+      assert.notProperty(all, "next")
+      const first = yield* json("dlq", "list", "--limit", "2")
+      assert.deepEqual(first.deadLetters, all.deadLetters.slice(0, 2))
+      const rest = yield* json("dlq", "list", "--limit", "2", "--after", first.next)
+      assert.deepEqual(rest, { _tag: "DeadLetters", deadLetters: all.deadLetters.slice(2) })
+      assert.match(
+        (yield* call("dlq", "list", "--limit", "1")).out,
+        new RegExp(`more: .*dlq list .*--limit 1 --after ${all.deadLetters[0].id}`)
+      )
+      assert.deepEqual((yield* json("dlq", "list", "--cause", "Unknown", "--limit", "1")).next, all.deadLetters[0].id)
+      assert.deepEqual((yield* json("dlq", "list", "--cause", "Outage")).deadLetters, [])
+    })
+  )
+
   it.live("C54 an added task, a pause and an isolated circuit outlive the command, and the next run obeys them", () =>
     Effect.gen(function* () {
       const { call, json, run, write } = yield* place
