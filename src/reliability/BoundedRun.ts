@@ -6,8 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
+import type * as Fiber from "effect/Fiber"
 
 export type BoundedRun<A, E> =
   | { readonly _tag: "Ended"; readonly exit: Exit.Exit<A, E> }
@@ -25,20 +24,42 @@ const longestGrace = 500
 export const run = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   limitMillis: number,
-  hurry: Effect.Effect<void> = Effect.never
+  hurry?: Effect.Effect<void>
 ): Effect.Effect<BoundedRun<A, E>, never, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
+    Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber): Effect.Effect<BoundedRun<A, E>> => {
+      // Most work is done at once, and needs no clock beside it.
+      const done = fiber.pollUnsafe()
+      if (done !== undefined) return Effect.succeed({ _tag: "Ended", exit: done } as const)
       const limit = Math.max(0, limitMillis)
       const grace = Math.min(longestGrace, limit * graceShare)
-      const fiber = yield* Effect.forkDetach(effect, { startImmediately: true })
       const interrupt = Effect.sync(() => fiber.interruptUnsafe())
-      const first = yield* restore(
-        Fiber.await(fiber).pipe(Effect.raceFirst(Effect.as(hurry, undefined)), Effect.timeoutOption(limit - grace))
-      ).pipe(Effect.onInterrupt(() => Effect.andThen(interrupt, Effect.timeoutOption(Fiber.await(fiber), grace))))
-      if (Option.isSome(first) && first.value !== undefined) return { _tag: "Ended", exit: first.value } as const
-      yield* interrupt
-      const second = yield* restore(Effect.timeoutOption(Fiber.await(fiber), grace))
-      return { _tag: "GivenUp", stopped: Option.isSome(second), fiber } as const
+      const time = Effect.sleep(limit - grace)
+      return Effect.gen(function* () {
+        const first = yield* restore(endOf(fiber, hurry === undefined ? time : Effect.raceFirst(time, hurry))).pipe(
+          Effect.onInterrupt(() => Effect.andThen(interrupt, endOf(fiber, Effect.sleep(grace))))
+        )
+        if (first !== undefined) return { _tag: "Ended", exit: first } as const
+        yield* interrupt
+        const second = yield* restore(endOf(fiber, Effect.sleep(grace)))
+        return { _tag: "GivenUp", stopped: second !== undefined, fiber } as const
+      })
+    })
+  )
+
+/** How the work ended; undefined when `time` was over before that. */
+const endOf = <A, E>(fiber: Fiber.Fiber<A, E>, time: Effect.Effect<void>): Effect.Effect<Exit.Exit<A, E> | undefined> =>
+  Effect.withFiber((waiting) =>
+    Effect.callback<Exit.Exit<A, E> | undefined>((resume) => {
+      const clock = Effect.runForkWith(waiting.context)(time)
+      clock.addObserver(() => resume(Effect.succeed(undefined)))
+      const forget = fiber.addObserver((exit) => {
+        resume(Effect.succeed(exit))
+        clock.interruptUnsafe()
+      })
+      return Effect.sync(() => {
+        forget()
+        clock.interruptUnsafe()
+      })
     })
   )

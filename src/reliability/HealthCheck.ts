@@ -117,21 +117,27 @@ export const start = Effect.fnUntraced(function* (check: Check, options: HealthS
     )
   })
 
-  const now: Effect.Effect<void> = Effect.suspend(() => {
-    if (closed) return Effect.void
-    if (underWay !== undefined) return Deferred.await(underWay)
-    const done = Deferred.makeUnsafe<void>()
-    underWay = done
-    const run = Effect.ensuring(
-      observeOnce,
-      Effect.suspend(() => {
-        underWay = undefined
-        return Deferred.succeed(done, undefined)
-      })
-    )
-    // In the check's own scope: whoever asked may leave, the run and those who joined it do not.
-    return Effect.andThen(Effect.forkIn(Effect.andThen(run, considerRecovery), scope, { startImmediately: true }), Deferred.await(done))
-  })
+  /** Joins the run that is under way, or does one as `begin` says. */
+  const joined = (begin: (run: Effect.Effect<void>, done: Deferred.Deferred<void>) => Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (closed) return Effect.void
+      if (underWay !== undefined) return Deferred.await(underWay)
+      const done = Deferred.makeUnsafe<void>()
+      underWay = done
+      const run = Effect.ensuring(
+        observeOnce,
+        Effect.sync(() => {
+          underWay = undefined
+          Deferred.doneUnsafe(done, Exit.void)
+        })
+      )
+      return begin(Effect.andThen(run, considerRecovery), done)
+    })
+
+  // In the check's own scope: whoever asked may leave, the run and those who joined it do not.
+  const now = joined((run, done) => Effect.andThen(Effect.forkIn(run, scope, { startImmediately: true }), Deferred.await(done)))
+  /** By the schedule, which is in that scope itself. */
+  const scheduled = joined((run) => run)
 
   /** A run that began after this was asked for. */
   const fresh: Effect.Effect<void> = Effect.suspend(() => (underWay === undefined ? now : Effect.andThen(Deferred.await(underWay), now)))
@@ -207,6 +213,8 @@ export const start = Effect.fnUntraced(function* (check: Check, options: HealthS
       if (underWay !== undefined) Deferred.doneUnsafe(underWay, Exit.void)
     })
   )
-  yield* Effect.forkIn(Effect.forever(Effect.andThen(now, Effect.sleep(interval))), scope, { startImmediately: true })
+  yield* Effect.forkIn(Effect.forever(Effect.andThen(scheduled, Effect.sleep(interval)), { disableYield: true }), scope, {
+    startImmediately: true
+  })
   return { state: () => state, now } satisfies RunningCheck
 })

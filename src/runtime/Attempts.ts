@@ -59,10 +59,11 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       left < limit
         ? "the task's deadline came before its check had ended"
         : `the check did not end within ${Duration.format(config.timeLimit.verify)}`
-    return Effect.timeoutOrElse(check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker), {
-      duration: Math.min(limit, left),
-      orElse: () => Effect.succeed<Checked>({ _tag: "Failed", detail })
-    })
+    const failed: Checked = { _tag: "Failed", detail }
+    return check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker).pipe(
+      core.timeLimits.within(Math.min(limit, left)),
+      Effect.catchTag("TimeLimitExceeded", () => Effect.succeed(failed))
+    )
   }
 
   const read = (key: string): Task => table.get(key)!

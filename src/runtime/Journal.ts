@@ -40,6 +40,8 @@ export interface Options {
   readonly seq: number
   /** Runs an effect in the runtime's scope. */
   readonly fork: (effect: Effect.Effect<void>) => void
+  /** Calls in the next turn. */
+  readonly later: (call: () => void) => void
   /** The present state of what a change wrote: a change that is tried again must not bring back an older state. */
   readonly latest: (change: Change) => Change
   readonly onDegraded: (cause: StoreUnavailable | undefined) => void
@@ -68,10 +70,9 @@ export const make = (options: Options): Journal => {
 
   const publish = (event: RuntimeEvent): void => {
     if (event.seq !== undefined) seq = event.seq
-    untold.push(event)
-    if (telling) return
+    if (telling) return void untold.push(event)
     telling = true
-    for (let next = untold.shift(); next !== undefined; next = untold.shift()) {
+    for (let next: RuntimeEvent | undefined = event; next !== undefined; next = untold.shift()) {
       for (const listener of listeners) {
         try {
           listener(next)
@@ -90,8 +91,13 @@ export const make = (options: Options): Journal => {
 
   /** Publishes what was committed, in the order in which it became durable: whoever follows by `seq` takes a jump for a gap. */
   const publishInOrder = (events: ReadonlyArray<RuntimeEvent>): void => {
+    for (const event of events) {
+      if (event.seq === seq + 1) publish(event)
+      else early.set(event.seq ?? seq + 1, event)
+    }
+    // Not before: what a listener commits meanwhile comes after these.
     underWay--
-    for (const event of events) early.set(event.seq ?? seq + 1, event)
+    if (early.size === 0) return
     for (let next = early.get(seq + 1); next !== undefined; next = early.get(seq + 1)) {
       early.delete(seq + 1)
       publish(next)
@@ -174,15 +180,10 @@ export const make = (options: Options): Journal => {
       for (const change of changes) noted.push(change)
       if (noteArmed) return
       noteArmed = true
-      options.fork(
-        Effect.andThen(
-          Effect.yieldNow,
-          Effect.suspend(() => {
-            noteArmed = false
-            return commit([])
-          })
-        )
-      )
+      options.later(() => {
+        noteArmed = false
+        if (noted.length > 0) options.fork(commit([]))
+      })
     },
     live: publish,
     onEvent: (listener) => {

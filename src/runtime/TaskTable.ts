@@ -122,9 +122,15 @@ export const make = (options: Options): TaskTable => {
     )
   }
 
+  // Kept, since a new iterator would have to pass over all that was deleted in front.
+  let oldestEnd = ends.values()
   const forgetOldEnds = (): void => {
-    for (const key of ends) {
-      if (ends.size <= keptEnds) return
+    while (ends.size > keptEnds) {
+      const { done, value: key } = oldestEnd.next()
+      if (done === true) {
+        oldestEnd = ends.values()
+        continue
+      }
       ends.delete(key)
       if ((dependents.get(key)?.size ?? 0) > 0) {
         ends.add(key)

@@ -32,7 +32,8 @@ export const taskView = (core: Core, dispatcher: Dispatcher, task: Task): TaskVi
   const last = TaskLife.lastAttempt(task)
   const waited = task.waiting?.notBefore !== undefined && task.waiting.notBefore <= core.wallNow()
   const waiting = isEnd(task.state) ? undefined : dispatcher.waiting(waited ? TaskLife.queued(task) : task)
-  return {
+  // Assigned, not spread: a snapshot has thousands of them.
+  const view: { -readonly [Key in keyof TaskView]: TaskView[Key] } = {
     key: task.key,
     id: task.spec.id,
     batch: task.batch,
@@ -40,18 +41,19 @@ export const taskView = (core: Core, dispatcher: Dispatcher, task: Task): TaskVi
     priority: task.spec.priority,
     effect: task.spec.effect,
     acceptedAt: task.acceptedAt,
-    ...(task.endedAt === undefined ? {} : { endedAt: task.endedAt }),
-    ...(task.deadlineAt === undefined ? {} : { deadlineAt: task.deadlineAt }),
     run: task.run,
     attempts: TaskLife.attemptsOfRun(task),
-    ...(last === undefined ? {} : { agentId: last.agentId }),
-    ...(waiting === undefined ? {} : { waiting }),
-    dependsOn: task.spec.dependsOn,
-    ...(last?.fault === undefined ? {} : { lastFault: last.fault }),
-    ...(task.result === undefined ? {} : { verified: task.result.verified }),
-    ...(task.reason === undefined ? {} : { reason: task.reason }),
-    ...(task.deadLetterId === undefined ? {} : { deadLetterId: task.deadLetterId })
+    dependsOn: task.spec.dependsOn
   }
+  if (task.endedAt !== undefined) view.endedAt = task.endedAt
+  if (task.deadlineAt !== undefined) view.deadlineAt = task.deadlineAt
+  if (last !== undefined) view.agentId = last.agentId
+  if (waiting !== undefined) view.waiting = waiting
+  if (last?.fault !== undefined) view.lastFault = last.fault
+  if (task.result !== undefined) view.verified = task.result.verified
+  if (task.reason !== undefined) view.reason = task.reason
+  if (task.deadLetterId !== undefined) view.deadLetterId = task.deadLetterId
+  return view
 }
 
 /** Counters that events feed: one place, whoever asks. */

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Random from "effect/Random"
+import * as Scheduler from "effect/Scheduler"
 import { AgentDrivers, Reaper, TaskCheck } from "../agent/AgentDriver.ts"
 import { secretsOf } from "../agent/AgentSpec.ts"
 import * as Monotonic from "../Monotonic.ts"
@@ -65,6 +66,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const health = yield* Health
     const shutdown = yield* Shutdown
     const loaded = yield* store.load
+    const turns = (yield* Scheduler.Scheduler).makeDispatcher()
     const runFork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<never>()
     const forkFiber = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => runFork(effect) as Fiber.Fiber<A, E>
     const forkLater = <A, E>(effect: Effect.Effect<A, E>) => Effect.sync(() => void forkFiber(Effect.ignore(effect)))
@@ -79,6 +81,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       store,
       seq: loaded.seq,
       fork: forkFiber,
+      later: (call) => turns.scheduleTask(call, 0),
       latest: (change) => (change._tag === "PutTask" ? { ...change, task: core.table.get(change.task.key) ?? change.task } : change),
       onDegraded: (cause) => {
         if (cause === undefined) {

@@ -112,8 +112,14 @@ const makeTables = (options: Options): Tables => {
     tasks.delete(key)
   }
 
+  // Kept, since a new iterator would have to pass over all that was deleted in front.
+  let oldest = ended.values()
   const trim = (): void => {
-    while (ended.size > keepEnded) drop(ended.values().next().value!)
+    while (ended.size > keepEnded) {
+      const next = oldest.next()
+      if (next.done === true) oldest = ended.values()
+      else drop(next.value)
+    }
   }
 
   const putTask = (task: Task): void => {
@@ -141,7 +147,7 @@ const makeTables = (options: Options): Tables => {
   }
 
   const append = (event: RuntimeEvent): RuntimeEvent => {
-    const written = { ...event, seq: ++seq }
+    const written: RuntimeEvent = { ...event, seq: ++seq }
     events.push(written)
     // Trimmed rarely: each slice costs what is kept.
     if (events.length > 2 * keepEvents) events = events.slice(-keepEvents)
