@@ -5,7 +5,12 @@ import { defineConfig } from "vitest/config"
 const report = process.env.NOFX_TEST_REPORT
 
 /** Suites that are slower or need more than the sources; each is a script of its own in package.json. */
-const others = { package: ["test/package/**/*.test.ts"], redis: ["test/redis/**/*.test.ts"], crash: ["test/crash/processes/**/*.test.ts"] }
+const others = {
+  package: ["test/package/**/*.test.ts"],
+  redis: ["test/redis/**/*.test.ts"],
+  crash: ["test/crash/processes/**/*.test.ts"],
+  fuzz: ["test/fuzz/**/*.test.ts"]
+}
 
 export default defineConfig({
   test: {
@@ -30,6 +35,8 @@ export default defineConfig({
       // One file at a time: each keeps the machine busy by itself.
       { extends: true, test: { name: "redis", include: others.redis, fileParallelism: false, testTimeout: 120_000 } },
       { extends: true, test: { name: "crash", include: others.crash } },
+      // Keeps every processor busy by itself, for minutes.
+      { extends: true, test: { name: "fuzz", include: others.fuzz, testTimeout: 600_000 } },
       // Real agents take processors and memory by themselves.
       {
         extends: true,

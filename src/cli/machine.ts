@@ -13,6 +13,8 @@ export interface Machine {
   readonly node: string
   /** How this program was called, for the commands that it tells the user to type. */
   readonly invocation: string
+  /** Processors that this program may use. Count, at least 1. */
+  readonly processors: number
   /** Standard output, when it is a terminal. */
   readonly terminal: { readonly columns: () => number; readonly rows: () => number; readonly colours: boolean } | undefined
   readonly write: (text: string) => void
@@ -31,6 +33,7 @@ export const Machine = Context.Reference<Machine>("nofx/cli/Machine", {
     platform: "linux",
     node: "node",
     invocation: "nofx",
+    processors: 1,
     terminal: undefined,
     write: () => {},
     input: undefined,

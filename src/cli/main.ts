@@ -14,6 +14,7 @@ module.enableCompileCache()
 // A reader that has seen enough (`nofx ... | head`) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 70))
 
+const { availableParallelism } = await import("node:os")
 const [{ run }, { exitCodeOf, lastWords }, { Machine }, Effect, Layer, Logger, References, NodeServices] = await Promise.all([
   import("./Cli.ts"),
   import("./exitCodes.ts"),
@@ -55,6 +56,7 @@ const machine = Layer.succeed(Machine)({
   platform: process.platform,
   node: process.execPath,
   invocation: invocation(process.env["npm_lifecycle_event"], process.argv[1] ?? ""),
+  processors: availableParallelism(),
   terminal: process.stdout.isTTY
     ? {
         columns: () => process.stdout.columns,

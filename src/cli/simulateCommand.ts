@@ -8,10 +8,11 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type Ablation, names as patterns } from "../simulation/Ablation.ts"
+import * as Campaign from "../simulation/Campaign.ts"
 import * as Profile from "../simulation/Profile.ts"
 import * as Report from "../simulation/Report.ts"
 import * as Result from "../simulation/Result.ts"
-import * as Simulation from "../simulation/Simulation.ts"
+import type * as Simulation from "../simulation/Simulation.ts"
 import { ExitWith, exitCodes } from "./exitCodes.ts"
 import { json } from "./flags.ts"
 import { Machine } from "./machine.ts"
@@ -29,6 +30,7 @@ interface Input {
   readonly agents: number
   readonly seed: number
   readonly seeds: number
+  readonly threads: number | undefined
   readonly profile: string
   readonly without: ReadonlyArray<Ablation>
   readonly compare: boolean
@@ -37,6 +39,37 @@ interface Input {
 }
 
 const barWidth = 30
+
+/** What all runs together have come to, as one line: how far, the virtual date of the run that moved last, tasks, and runs that are over. */
+const makeProgress = (runs: number, days: number) => {
+  const moving = new Map<number, Simulation.Progress>()
+  let ended = 0
+  let tasks = 0
+  let last: Simulation.Progress | undefined
+  return {
+    moved: (run: number, progress: Simulation.Progress): void => {
+      moving.set(run, progress)
+      last = progress
+    },
+    ended: (run: number): void => {
+      tasks += moving.get(run)?.accepted ?? 0
+      moving.delete(run)
+      ended++
+    },
+    line: (): string => {
+      let done = ended
+      let accepted = tasks
+      for (const progress of moving.values()) {
+        done += progress.done
+        accepted += progress.accepted
+      }
+      const filled = Math.min(barWidth, Math.round((done / runs) * barWidth))
+      const date = last === undefined ? "" : DateTime.formatIso(DateTime.makeUnsafe(last.date)).slice(0, 10)
+      const which = runs === 1 ? "" : `  ${ended} of ${runs} runs of ${Report.count(days)} days`
+      return `${"#".repeat(filled)}${".".repeat(barWidth - filled)} ${date}  ${Report.count(accepted)} tasks${which}`
+    }
+  }
+}
 
 export const simulateCommand = Command.make(
   "simulate",
@@ -54,6 +87,13 @@ export const simulateCommand = Command.make(
       Flag.withDefault(1)
     ),
     seeds: wholeNumber("seeds", 1, "Runs, with seeds that follow one another"),
+    threads: Flag.Int("threads").pipe(
+      Flag.withMetavar("N"),
+      Flag.withSchema(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+      Flag.withDescription("Runs at once, where there are several; default: one for each processor"),
+      Flag.optional,
+      Flag.map(Option.getOrUndefined)
+    ),
     profile: Flag.String("profile").pipe(
       Flag.withMetavar("NAME|FILE"),
       Flag.withDescription("Workload and faults: calm, typical, stormy, hostile, or a file in YAML; default typical"),
@@ -81,52 +121,47 @@ export const simulateCommand = Command.make(
 
 const simulate = Effect.fnUntraced(function* (input: Input) {
   const machine = yield* Machine
-  const profile = yield* Profile.load(input.profile)
+  const source = yield* Profile.read(input.profile)
+  // What is wrong with it is said before anything runs.
+  yield* Effect.fromResult(Profile.fromSource(source))
+  const variants: ReadonlyArray<readonly [name: string, without: ReadonlyArray<Ablation>]> = [
+    [input.without.length === 0 ? "all patterns" : `without ${input.without.join(", ")}`, input.without],
+    ...(input.compare ? patterns.map((name) => [`without ${name}`, [...input.without, name]] as const) : [])
+  ]
+  const runs = variants.flatMap(([, without]) =>
+    Array.from({ length: input.seeds }, (_, index): Campaign.Run => {
+      return { profile: source, seed: input.seed + index, days: input.days, agents: input.agents, without }
+    })
+  )
   let interrupted = false
   const unsubscribe = machine.onSignal(() => {
     interrupted = true
   })
   const bar = input.json ? undefined : machine.terminal
-  const show = (label: string, progress: Simulation.Progress): void => {
-    if (bar === undefined) return
-    const filled = Math.round(progress.done * barWidth)
-    const date = DateTime.formatIso(DateTime.makeUnsafe(progress.date)).slice(0, 10)
-    const line = `${label} ${"#".repeat(filled)}${".".repeat(barWidth - filled)} ${date}  ${Report.count(progress.accepted)} tasks`
-    machine.write(`\r${line.slice(0, bar.columns() - 1)}\u001b[K`)
-  }
-
-  const run = Effect.fnUntraced(function* (label: string, without: ReadonlyArray<Ablation>) {
-    const results: Array<Result.Result> = []
-    for (let run = 0; run < input.seeds && !interrupted; run++) {
-      const seed = input.seed + run
-      const name = input.seeds === 1 ? label : `${label} seed ${seed}`
-      results.push(
-        yield* Simulation.run({
-          profile,
-          seed,
-          days: input.days,
-          agents: input.agents,
-          without,
-          onProgress: (progress) => show(name, progress),
-          stop: () => interrupted
-        })
-      )
-    }
-    const [first, ...others] = results
-    return first === undefined ? undefined : Result.together([first, ...others])
+  const progress = makeProgress(runs.length, input.days)
+  const answers = yield* Campaign.run({
+    runs,
+    threads: input.threads ?? machine.processors,
+    stop: () => interrupted,
+    onProgress: (run, now) => {
+      progress.moved(run, now)
+      if (bar !== undefined) machine.write(`\r${progress.line().slice(0, bar.columns() - 1)}\u001b[K`)
+    },
+    onAnswer: progress.ended
   })
-
-  const compared: Array<Report.Compared> = []
-  const plan: ReadonlyArray<readonly [string, ReadonlyArray<Ablation>]> = [
-    [input.without.length === 0 ? "all patterns" : `without ${input.without.join(", ")}`, input.without],
-    ...(input.compare ? patterns.map((name) => [`without ${name}`, [...input.without, name]] as const) : [])
-  ]
-  for (const [name, without] of plan) {
-    const result = yield* run(name, without)
-    if (result !== undefined) compared.push({ name, result })
-  }
   unsubscribe()
   if (bar !== undefined) machine.write("\r\u001b[K")
+
+  const results = answers.map((answer) => (answer?._tag === "Ended" ? answer.result : undefined))
+  const died = answers.find((answer) => answer?._tag === "Died")
+  if (died !== undefined) return yield* Effect.die(new Error(died.problem))
+  const compared: Array<Report.Compared> = []
+  for (const [index, [name]] of variants.entries()) {
+    const [one, ...more] = results.slice(index * input.seeds, (index + 1) * input.seeds).filter((result) => result !== undefined)
+    if (one === undefined) continue
+    const result = Result.together([one, ...more])
+    compared.push({ name, result: { ...result, complete: result.complete && result.seeds === input.seeds } })
+  }
   const [first, ...others] = compared
   if (first === undefined) return yield* new ExitWith({ code: exitCodes.interrupted })
 

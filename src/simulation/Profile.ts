@@ -46,9 +46,15 @@ export const decode = (text: string, file: string): Result.Result<Profile, TaskF
   return Result.isFailure(decoded) || !problems.isEmpty() ? Result.fail(problems.error()) : Result.succeed(decoded.success)
 }
 
-/** A profile by name, or from a file. Fails with `TaskFileInvalid` for anything that is wrong with it. */
-export const load = Effect.fnUntraced(function* (nameOrFile: string) {
-  if (isName(nameOrFile)) return builtIn(nameOrFile)
+/** Where a profile comes from: a built-in one by its name, or a file's name and text. */
+export interface Source {
+  readonly name: string
+  readonly text: string | undefined
+}
+
+/** The source of a profile that is named, or lies in a file. Fails with `TaskFileInvalid` when there is no such thing. */
+export const read = Effect.fnUntraced(function* (nameOrFile: string) {
+  if (isName(nameOrFile)) return { name: nameOrFile, text: undefined } satisfies Source
   const fs = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(
     fs.readFileString(nameOrFile),
@@ -59,7 +65,16 @@ export const load = Effect.fnUntraced(function* (nameOrFile: string) {
         more: 0
       })
   )
-  return yield* Effect.fromResult(decode(text, nameOrFile))
+  return { name: nameOrFile, text } satisfies Source
+})
+
+/** The profile of a source. Fails like `decode`. */
+export const fromSource = ({ name, text }: Source): Result.Result<Profile, TaskFileInvalid> =>
+  text === undefined && isName(name) ? Result.succeed(builtIn(name)) : decode(text ?? "", name)
+
+/** A profile by name, or from a file. Fails with `TaskFileInvalid` for anything that is wrong with it. */
+export const load = Effect.fnUntraced(function* (nameOrFile: string) {
+  return yield* Effect.fromResult(fromSource(yield* read(nameOrFile)))
 })
 
 const decodeBuiltIn = Schema.decodeUnknownSync(Profile, { onExcessProperty: "error" })

@@ -1,9 +1,9 @@
 /** Random worlds for the runtime: how they are made, judged, and made smaller when one breaks a promise. */
 import { Duration, Effect } from "effect"
-import * as Profile from "../../src/simulation/Profile.ts"
+import * as Campaign from "../../src/simulation/Campaign.ts"
 import { profiles } from "../../src/simulation/profiles.ts"
 import * as Random from "../../src/simulation/SeededRandom.ts"
-import * as Simulation from "../../src/simulation/Simulation.ts"
+import type * as Simulation from "../../src/simulation/Simulation.ts"
 
 type Fields = Record<string, unknown>
 /** A profile as a file has it. */
@@ -64,24 +64,58 @@ export const generate = (number: number, days: number): Case => {
     },
     rateLimit: { perAccount: ["api", "user", "expensive", "none"][random.pick([1, 1, 1, 1])] },
     timeLimit: { stall: `${Math.ceil(random.between(1, 10))} minutes` },
-    deadLetter: { redriveAfter: `${Math.ceil(random.between(1, 30))} minutes` }
+    deadLetter: { redriveAfter: `${Math.ceil(random.between(1, 30))} minutes` },
+    health: { interval: `${Math.ceil(random.between(15, 300))} seconds` }
   }
   return { seed: number, days, agents: 1 + Math.floor(random.between(0, 6)), profile: base }
 }
 
-/** Every promise that was broken in this world; none: it is sound. */
+/** The world as a campaign runs it. */
+export const runOf = ({ profile, ...world }: Case): Campaign.Run => ({
+  ...world,
+  profile: { name: `fuzz-${world.seed}.yaml`, text: JSON.stringify(profile) },
+  without: []
+})
+
+/** Every promise that was broken; none: the world is sound. */
+export const judge = (answer: Campaign.Answer): ReadonlyArray<string> => {
+  if (answer._tag === "Died") return [`defect: ${answer.problem}`]
+  const { result } = answer
+  const found = result.violations.map((violation) => `${violation.rule}: ${violation.detail}`)
+  for (const key of ["lost", "duplicated", "wrongEnds", "poisonEscaped"] as const) if (result[key] > 0) found.push(`${key}: ${result[key]}`)
+  return found
+}
+
 export const broken = (world: Case, mutation: Mutation = {}): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.gen(function* () {
-    const profile = yield* Effect.fromResult(Profile.decode(JSON.stringify(world.profile), `fuzz-${world.seed}.yaml`))
-    const result = yield* Simulation.run({ profile, seed: world.seed, days: world.days, agents: world.agents, ...mutation })
-    const found = result.violations.map((violation) => `${violation.rule}: ${violation.detail}`)
-    for (const key of ["lost", "duplicated", "wrongEnds", "poisonEscaped"] as const)
-      if (result[key] > 0) found.push(`${key}: ${result[key]}`)
-    return found
-  }).pipe(
-    Effect.catchDefect((defect) => Effect.succeed([`defect: ${String(defect)}`])),
-    Effect.orDie
+  Effect.map(Campaign.perform(runOf(world), mutation), judge)
+
+/** Looks at many worlds, as many at once as there are threads, until one breaks a promise. `onDone`: so many from the front have been looked at. */
+export const search = (
+  worlds: ReadonlyArray<Case>,
+  threads: number,
+  hooks: { readonly onBroken: (world: Case, found: ReadonlyArray<string>) => void; readonly onDone?: (worlds: number) => void }
+): Effect.Effect<void> => {
+  const done = new Set<number>()
+  let front = 0
+  let stopped = false
+  return Effect.asVoid(
+    Campaign.run({
+      runs: worlds.map(runOf),
+      threads,
+      stop: () => stopped,
+      onAnswer: (index, answer) => {
+        const found = judge(answer)
+        if (found.length > 0 && !stopped) {
+          stopped = true
+          hooks.onBroken(worlds[index]!, found)
+        }
+        done.add(index)
+        while (done.delete(front)) front++
+        hooks.onDone?.(front)
+      }
+    })
   )
+}
 
 /** Worlds that are a little smaller than this one. */
 function* smaller(world: Case): Generator<Case> {
