@@ -10,6 +10,7 @@ import type { Hash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import { ownerFile } from "../store/StateDirectory.ts"
 
 /** Most entries that one walk looks at. */
 export const maxEntries = 50_000
@@ -18,7 +19,8 @@ export const maxEntries = 50_000
 const skipped = new Set([".git", "node_modules", ".hg", ".svn", ".venv", "__pycache__"])
 
 /**
- * Fingerprint over paths, sizes and modification times below a directory, breadth first, `node_modules` and the like left out.
+ * Fingerprint over paths, sizes and modification times below a directory, breadth first, `node_modules` and the like left out, and a
+ * state directory too: what NofX writes there is nothing that an agent has done.
  *
  * Never fails: what cannot be read counts as absent. Interruptible.
  */
@@ -29,6 +31,7 @@ export const walk = (directory: string, limit: number = maxEntries): Effect.Effe
     const folders = [""]
     for (let folder = folders.shift(); folder !== undefined && left > 0 && !signal.aborted; folder = folders.shift()) {
       const entries = await fs.readdir(path.join(directory, folder), { withFileTypes: true }).catch(() => [])
+      if (folder !== "" && entries.some(({ name }) => name === ownerFile)) continue
       entries.sort((a, b) => (a.name < b.name ? -1 : 1))
       for (const entry of entries) {
         if (left <= 0 || signal.aborted) break

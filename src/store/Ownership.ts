@@ -21,6 +21,7 @@ import * as Database from "./Database.ts"
 import * as Seal from "./Seal.ts"
 import * as Sqlite from "./Sqlite.ts"
 import * as SqliteReads from "./SqliteReads.ts"
+import { ownerFile } from "./StateDirectory.ts"
 import type { ProcessRecord } from "./Store.ts"
 
 /** What `owner.json` says. */
@@ -167,7 +168,7 @@ const lock = (options: Options): Effect.Effect<void, AcquireError, Scope.Scope> 
 
 const hold = ({ directory, processes }: Options): Effect.Effect<void, AcquireError, Scope.Scope> =>
   Effect.gen(function* () {
-    const connection = yield* Sqlite.open(path.join(directory, "owner.db"), { busyMillis: contentionMillis })
+    const connection = yield* Sqlite.open(path.join(directory, ownerFile), { busyMillis: contentionMillis })
     const free = yield* Sqlite.attempt("lock the state directory", () => {
       try {
         connection.exec("BEGIN EXCLUSIVE")

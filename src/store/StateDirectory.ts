@@ -11,6 +11,9 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+/** The file by which a directory is known as one that holds state, and is owned. */
+export const ownerFile = "owner.db"
+
 /** The directory cannot hold the state. Nothing was written into it. */
 export class StateDirectoryRefused extends Schema.TaggedError<StateDirectoryRefused>()("StateDirectoryRefused", {
   directory: Schema.String,

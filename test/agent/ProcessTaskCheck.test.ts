@@ -6,6 +6,7 @@ import { join } from "node:path"
 import type { Checked } from "../../src/agent/AgentDriver.ts"
 import * as ProcessTaskCheck from "../../src/agent/ProcessTaskCheck.ts"
 import * as ProcessTree from "../../src/agent/ProcessTree.ts"
+import * as StateDirectory from "../../src/store/StateDirectory.ts"
 import type { TaskSpec } from "../../src/task/Task.ts"
 import { agentSpec, alive, directory, fixture, inheritEnv, node, pidsIn, taskSpec } from "../support/processes/Scenario.ts"
 
@@ -69,6 +70,21 @@ describe.skipIf(process.platform === "win32")("ProcessTaskCheck", () => {
       writeFileSync(join(path, "b"), "")
       assert.deepStrictEqual(yield* check(changes, before), { _tag: "Passed", verified: true })
       assert.include(detail(yield* check({ ...changes, verify: ["false"] }, before)), "exit code 1")
+    }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
+  )
+
+  it.live("C64 what NofX itself writes into a state directory that lies in the working directory is no change", () =>
+    Effect.gen(function* () {
+      const { check, path, service } = yield* scene
+      const outputs = join(path, "state/agents/a")
+      mkdirSync(outputs, { recursive: true })
+      writeFileSync(join(path, "state", StateDirectory.ownerFile), "")
+      const before = yield* service.baseline(taskSpec({ id: "t1", ...changes }), agent)
+      writeFileSync(join(path, "state/nofx.db-wal"), "a commit")
+      writeFileSync(join(outputs, "1.stdout.log"), "done")
+      assert.strictEqual(detail(yield* check(changes, before)), unchanged)
+      writeFileSync(join(path, "result"), "")
+      assert.strictEqual(detail(yield* check(changes, before)), "passed")
     }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
   )
 
