@@ -51,6 +51,17 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     )
   }
 
+  /** Did nobody else work in the agent's directory since the attempt began? What changed there may be theirs otherwise. */
+  const workedAlone = ({ spec }: Agent, { since }: Running): boolean =>
+    [...core.agents.values()].every(
+      (other) =>
+        other.spec.id === spec.id ||
+        spec.isolation === "worktree" ||
+        other.spec.isolation === "worktree" ||
+        other.spec.cwd !== spec.cwd ||
+        (other.running === undefined && other.lastUsed <= since)
+    )
+
   const checkWithin = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> => {
     const { check, stopMillis = 0 } = core.taskCheck
     const limit = Duration.toMillis(config.timeLimit.verify)
@@ -258,7 +269,10 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const checking = yield* Effect.forkChild(Effect.interruptible(check(claimed, agent.spec)), { startImmediately: true })
     onInner(checking)
     const checked = yield* Fiber.await(checking)
-    if (Exit.isSuccess(checked) && checked.value._tag === "Passed") return yield* settlement.succeeded(key, running, checked.value.verified)
+    if (Exit.isSuccess(checked) && checked.value._tag === "Passed") {
+      const confirmed = claimed.spec.verify !== undefined || workedAlone(agent, running)
+      return yield* settlement.succeeded(key, running, checked.value.verified && confirmed)
+    }
     const why = stopped()
     // The claim is written: the next start checks it, before anything runs again.
     if (why?._tag === "Release" && why.final) return

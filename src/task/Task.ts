@@ -47,7 +47,7 @@ export const TaskSpec = Schema.Struct({
   effect: EffectClass.pipe(Schema.withDecodingDefault(Effect.succeed("unsafe" as const))),
   /** The task's own check: program and arguments; exit code 0 means that it is really done. */
   verify: Schema.optionalKey(Schema.Array(Schema.String).check(Schema.isMinLength(1))),
-  /** `required`: the working tree must differ from what it was before. */
+  /** `required`: the working tree must differ from what it was before. Where another agent worked in it meanwhile, the result is not verified. */
   changes: Schema.optionalKey(Schema.Literal("required")),
   /** Tasks that must have succeeded before. */
   dependsOn: Schema.Array(Id).pipe(Schema.withDecodingDefault(Effect.succeed([]))),

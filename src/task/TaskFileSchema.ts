@@ -50,7 +50,8 @@ const descriptions: Readonly<Record<string, string>> = {
   "tasks.priority": "Default medium.",
   "tasks.effect": "idempotent: may run again. resumable: the session can go on. unsafe (default): must not run twice.",
   "tasks.verify": "The task's own check: program and arguments; exit code 0 means that it is really done.",
-  "tasks.changes": "required: the working tree must differ from what it was before.",
+  "tasks.changes":
+    "required: the working tree must differ from what it was before. Where another agent worked in it meanwhile, the result is not verified.",
   "tasks.dependsOn": "Tasks that must have succeeded before.",
   "tasks.onDependencyFailed": "What happens when one of them fails: hold (default) or cancel.",
   "tasks.deadline": "From acceptance to end, all waiting included, e.g. 30 minutes. Default: none.",

@@ -376,6 +376,35 @@ describe("AgentRuntime", () => {
     )
   })
 
+  it.effect("C64 changes confirm a claim only where nobody else worked in the same directory meanwhile", () =>
+    withRuntime(
+      {
+        drivers: { fake: driver((attempt, agentId) => succeedAfter(agentId === "a" ? "1 minute" : "1 second")(attempt, agentId)) },
+        check: Effect.succeed({ _tag: "Passed", verified: true })
+      },
+      (runtime) =>
+        Effect.gen(function* () {
+          for (const [id, cwd] of Object.entries({ a: "shared", b: "shared", c: "own" })) yield* runtime.spawn({ id, driver: "fake", cwd })
+          const others = yield* start(runtime.execute("a", { id: "long-a" }))
+          const tasks = { b: { changes: "required" }, c: { changes: "required" } } as const
+          const verified: Record<string, boolean | undefined> = {}
+          for (const [agent, task] of Object.entries(tasks)) {
+            const end = yield* start(runtime.execute(agent, { id: agent, ...task }))
+            yield* TestClock.adjust("2 seconds")
+            verified[agent] = (yield* Fiber.join(end)).verified
+          }
+          const checked = yield* start(runtime.execute("b", { id: "checked", changes: "required", verify: ["x"] }))
+          yield* TestClock.adjust("2 minutes")
+          yield* Fiber.join(others)
+          const alone = yield* start(runtime.execute("b", { id: "alone", changes: "required" }))
+          yield* TestClock.adjust("2 seconds")
+          verified["checked"] = (yield* Fiber.join(checked)).verified
+          verified["alone"] = (yield* Fiber.join(alone)).verified
+          assert.deepStrictEqual(verified, { b: false, c: true, checked: true, alone: true })
+        })
+    )
+  )
+
   it.effect("C64 a claim whose check fails does not succeed, and `verified` tells which was checked", () => {
     let passes = false
     return withRuntime(
