@@ -1,11 +1,12 @@
 /**
  * Bundles what the VSIX carries into `extension/dist`: the extension, what it needs seldom, and the host that it starts, one file each.
  *
- * All are CommonJS: editors load extensions that way, and a single file can be copied to where an update of the extension does not replace it.
+ * These are CommonJS: editors load extensions that way, and a single file can be copied to where an update of the extension does not replace it.
+ * The page of the dashboard is a script and its styles, with the chart library in them.
  */
 import { copyFileSync, rmSync, statSync } from "node:fs"
 import { readFile } from "node:fs/promises"
-import { build, type Plugin } from "esbuild"
+import { build, type BuildOptions, type Plugin } from "esbuild"
 
 /**
  * Tells the bundler that definitions of our modules do nothing by being made (schemas, layers, effects, classes over them), so that those which
@@ -22,26 +23,25 @@ const definitionsArePure: Plugin = {
   }
 }
 
+const plain = { outdir: "extension/dist", bundle: true, minify: true, legalComments: "none", logLevel: "warning" } satisfies BuildOptions
+
 rmSync("extension/dist", { recursive: true, force: true })
 await build({
+  ...plain,
   entryPoints: { extension: "extension/src/extension.ts", seldom: "extension/src/seldom.ts", host: "src/host/main.ts" },
-  outdir: "extension/dist",
   outExtension: { ".js": ".cjs" },
-  bundle: true,
   platform: "node",
   format: "cjs",
   target: "node22",
   external: ["vscode"],
-  minify: true,
-  legalComments: "none",
-  logLevel: "warning",
   plugins: [definitionsArePure],
   // Modules look for files beside themselves by this.
   define: { "import.meta.url": "moduleUrl" },
   banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' }
 })
+await build({ ...plain, entryPoints: ["extension/webview/dashboard.js"], format: "iife", target: "es2022" })
 copyFileSync("LICENSE", "extension/LICENSE")
-for (const name of ["extension", "seldom", "host"]) {
-  const file = `extension/dist/${name}.cjs`
+for (const name of ["extension.cjs", "seldom.cjs", "host.cjs", "dashboard.js"]) {
+  const file = `extension/dist/${name}`
   console.log(`${file}: ${Math.round(statSync(file).size / 1000)} kB`)
 }

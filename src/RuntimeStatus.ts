@@ -92,6 +92,8 @@ export const TaskView = Schema.Struct({
   attempts: Schema.Int,
   /** The agent of the last attempt. */
   agentId: Schema.optionalKey(Schema.String),
+  /** When the last attempt began. */
+  startedAt: Schema.optionalKey(Schema.Finite),
   waiting: Schema.optionalKey(Waiting),
   dependsOn: Schema.Array(Schema.String),
   lastFault: Schema.optionalKey(Fault),

@@ -27,7 +27,7 @@ export class Dashboard extends Context.Service<Dashboard, { readonly open: Effec
 /** The page: nothing inline but what carries the nonce, nothing from anywhere else. */
 export const page = (
   webview: Pick<vscode.Webview, "cspSource" | "asWebviewUri">,
-  media: (file: string) => vscode.Uri,
+  file: (name: string) => vscode.Uri,
   nonce: string,
   language: string,
   texts: Record<string, string>
@@ -37,19 +37,19 @@ export const page = (
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src ${webview.cspSource}; script-src 'nonce-${nonce}'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="${webview.asWebviewUri(media("dashboard.css"))}">
+<link rel="stylesheet" href="${webview.asWebviewUri(file("dashboard.css"))}">
 <title>NofX</title>
 </head>
 <body>
 <main id="main" tabindex="-1" data-texts="${JSON.stringify(texts).replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;")}"></main>
-<script nonce="${nonce}" src="${webview.asWebviewUri(media("dashboard.js"))}"></script>
+<script nonce="${nonce}" src="${webview.asWebviewUri(file("dashboard.js"))}"></script>
 </body>
 </html>`
 
 /** What the page says. Short: the page is a picture, the trees have the words. */
 const textsOf = ({ t }: typeof vscode.l10n): Record<string, string> => ({
   agents: t("Agents"),
-  fleet: t("Fleet, last hour"),
+  fleet: t("Fleet"),
   more: t("{0} more agents", "{0}"),
   circuits: t("Circuits"),
   noCircuits: t("No circuit has been used yet."),
@@ -57,27 +57,38 @@ const textsOf = ({ t }: typeof vscode.l10n): Record<string, string> => ({
   gates: t("Limits"),
   permits: t("Permits"),
   letters: t("Dead letters"),
-  throughput: t("Ended tasks, last hour"),
+  limited: t("Rate limiter: {0} admitted, {1} refused", "{0}", "{1}"),
+  throughput: t("Tasks that ended, last hour"),
   faults: t("Failures by class"),
   noFaults: t("No attempt has failed."),
   availability: t("Tasks that ended well, by hour"),
-  running: t("running"),
-  queued: t("queued"),
-  waiting: t("waiting"),
-  blocked: t("blocked"),
-  done: t("done"),
-  failed: t("failed"),
-  retries: t("retries"),
-  asked: t("questions for you"),
+  noEnds: t("No task has ended in this time."),
+  runs: t("Running"),
+  waits: t("Waiting"),
+  done: t("Done"),
+  retries: t("Retries"),
+  asked: t("Questions"),
   until: t("until {0}", "{0}"),
   open: t("open"),
+  closed: t("closed"),
+  "half-open": t("half-open"),
+  isolated: t("isolated"),
   reset: t("Reset the circuit of {0}", "{0}"),
   nothing: t("NofX does not run in this folder yet."),
   reconnecting: t("Reconnecting…"),
   noAgents: t("No agents."),
   health: t("Health"),
-  perHour: t("{0} of {1}, {2} h ago", "{0}", "{1}", "{2}"),
-  bar: t("{0} done, {1} failed", "{0}", "{1}")
+  working: t("working"),
+  waiting: t("waiting"),
+  stalled: t("stalled"),
+  failed: t("failed"),
+  idle: t("idle"),
+  starting: t("starting"),
+  paused: t("paused"),
+  draining: t("draining"),
+  stopped: t("stopped"),
+  bar: t("{0} done, {1} failed", "{0}", "{1}"),
+  share: t("{0} % ({1} of {2})", "{0}", "{1}", "{2}")
 })
 
 export const layer = Layer.effect(
@@ -88,7 +99,11 @@ export const layer = Layer.effect(
     const link = yield* Link
     const clock = yield* Clock.Clock
     const context = yield* Effect.context<never>()
-    const media = (file: string): vscode.Uri => editor.Uri.joinPath(extensionUri, "media", file)
+    const within =
+      (folder: string) =>
+      (name: string): vscode.Uri =>
+        editor.Uri.joinPath(extensionUri, folder, name)
+    const media = within("media")
     let panel: vscode.WebviewPanel | undefined
     let timeline: Model.Timeline = new Map()
 
@@ -98,7 +113,7 @@ export const layer = Layer.effect(
 
     const attach = (made: vscode.WebviewPanel): void => {
       panel = made
-      made.webview.options = { enableScripts: true, localResourceRoots: [editor.Uri.joinPath(extensionUri, "media")] }
+      made.webview.options = { enableScripts: true, localResourceRoots: [editor.Uri.joinPath(extensionUri, "dist")] }
       made.iconPath = { light: media("dashboard-light.svg"), dark: media("dashboard-dark.svg") }
       let watched = false
       const watch = (on: boolean): void => {
@@ -120,7 +135,7 @@ export const layer = Layer.effect(
         void editor.commands.executeCommand(asked.command, ...(subject === undefined ? [] : [subject]))
       })
       const nonce = crypto.randomBytes(16).toString("base64url")
-      made.webview.html = page(made.webview, media, nonce, editor.env.language, textsOf(editor.l10n))
+      made.webview.html = page(made.webview, within("dist"), nonce, editor.env.language, textsOf(editor.l10n))
       watch(made.visible)
       Effect.runForkWith(context)(link.resume)
     }
@@ -138,7 +153,9 @@ export const layer = Layer.effect(
     return Dashboard.of({
       open: Effect.sync(() => {
         if (panel !== undefined) return panel.reveal()
-        attach(editor.window.createWebviewPanel(viewType, "NofX", editor.ViewColumn.Active, { enableScripts: true }))
+        attach(
+          editor.window.createWebviewPanel(viewType, editor.l10n.t("NofX Dashboard"), editor.ViewColumn.Active, { enableScripts: true })
+        )
       })
     })
   })

@@ -1,21 +1,33 @@
 /** What the dashboard shows, as one bounded message, computed from a snapshot and from what happened while this window looked. Pure. */
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
-import type { AgentView } from "../../src/RuntimeStatus.ts"
+import type { AgentView, TaskView } from "../../src/RuntimeStatus.ts"
 import { groupOf } from "./trees/AgentsTree.ts"
-import type { View } from "./View.ts"
+import { words } from "./trees/DeadLettersTree.ts"
+import { healthText, type View } from "./View.ts"
 
 /** How far back the timeline and the rates go, in milliseconds. */
 export const shownMillis = 60 * 60_000
+/** The timeline of agents that began only now covers at least so much, in milliseconds. */
+const leastMillis = 5 * 60_000
 /** Rows of the fleet, breakers and gates; what needs a person comes first. */
 export const rows = 60
-/** Bars of the throughput, in the shown time; columns of the availability, one an hour. */
+/** Columns of the throughput, in the shown time; columns of the availability, one an hour. */
 const bars = 30
 const hours = 12
+const hourMillis = 60 * 60_000
 
 export interface Span {
   readonly state: AgentView["state"]
   readonly from: number
   readonly to: number
+}
+
+/** Tasks that ended in one part of the time. */
+export interface Column {
+  readonly from: number
+  readonly millis: number
+  readonly good: number
+  readonly bad: number
 }
 
 /** Per agent, oldest first; the last one is still on. */
@@ -37,61 +49,89 @@ export const remember = (timeline: Timeline, event: RuntimeEvent): Timeline => {
 
 const urgency: Readonly<Record<string, number>> = { needsYou: 0, failed: 1, stalled: 2, working: 3, waiting: 4, idle: 5 }
 
-/** Counts of what fell into each of `count` equal parts of the time until now. */
-const histogram = (times: ReadonlyArray<number>, now: number, length: number, count: number): ReadonlyArray<number> => {
-  const parts = Array.from({ length: count }, () => 0)
-  for (const at of times) {
-    const index = Math.floor(((at - (now - length)) / length) * count)
-    if (index >= 0 && index < count) parts[index]!++
+/** What ended in each of `count` equal parts of the time until `end`. */
+const columns = (tasks: ReadonlyArray<TaskView>, end: number, millis: number, count: number): ReadonlyArray<Column> => {
+  const begin = end - millis * count
+  const made = Array.from({ length: count }, (_, index) => ({ from: begin + index * millis, millis, good: 0, bad: 0 }))
+  for (const { endedAt, state } of tasks) {
+    if (endedAt === undefined || (state !== "succeeded" && state !== "dead-lettered")) continue
+    const column = made[Math.floor((endedAt - begin) / millis)]
+    if (column !== undefined) column[state === "succeeded" ? "good" : "bad"]++
   }
-  return parts
+  return made
 }
+
+/**
+ * What an agent did, as far as is known: from the events that this window has seen, and before the first of them from the tasks whose last
+ * attempt it made. Its present state is known in any case.
+ */
+const spansOf = (
+  agent: AgentView,
+  tasks: ReadonlyArray<TaskView>,
+  seen: ReadonlyArray<Omit<Span, "to">>,
+  now: number
+): ReadonlyArray<Span> => {
+  const present = seen.at(-1)?.from === agent.stateSince
+  const whole = present ? seen : [...seen.filter(({ from }) => from < agent.stateSince), { state: agent.state, from: agent.stateSince }]
+  const first = whole[0]!.from
+  const worked = tasks
+    .flatMap(({ endedAt = first, startedAt }) => (startedAt === undefined || startedAt >= first ? [] : [{ startedAt, endedAt }]))
+    .sort((a, b) => a.startedAt - b.startedAt)
+    .map(({ endedAt, startedAt }): Span => ({ state: "working", from: startedAt, to: Math.min(endedAt, first) }))
+  return [...worked, ...whole.map((span, index): Span => ({ ...span, to: whole[index + 1]?.from ?? now }))].filter(
+    ({ to }) => to > now - shownMillis
+  )
+}
+
+/** The largest first, in words. */
+const byCount = (counts: Readonly<Record<string, number>>): ReadonlyArray<readonly [name: string, count: number]> =>
+  Object.entries(counts)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => [words(name), count])
 
 export const message = (view: View, timeline: Timeline, now: number) => {
   const { snapshot } = view
   if (snapshot === undefined) return { _tag: "Nothing", link: view.link, problem: view.problem ?? "" } as const
   const { agents, status, tasks } = snapshot
-  const ends = (state: string) => tasks.flatMap((task) => (task.state === state && task.endedAt !== undefined ? [task.endedAt] : []))
-  const succeeded = ends("succeeded")
-  const failed = ends("dead-lettered")
-  const hourly = [histogram(succeeded, now, hours * 3_600_000, hours), histogram(failed, now, hours * 3_600_000, hours)] as const
-  const fleet = agents.toSorted(
-    (a, b) => urgency[groupOf(a)]! - urgency[groupOf(b)]! || a.id.localeCompare(b.id, undefined, { numeric: true })
-  )
+  const byAgent = Map.groupBy(tasks, ({ agentId }) => agentId)
+  const fleet = agents
+    .toSorted((a, b) => urgency[groupOf(a)]! - urgency[groupOf(b)]! || a.id.localeCompare(b.id, undefined, { numeric: true }))
+    .slice(0, rows)
+    .map((agent) => ({
+      id: agent.id,
+      state: agent.state,
+      task: agent.task ?? "",
+      spans: spansOf(agent, byAgent.get(agent.id) ?? [], timeline.get(agent.id) ?? [], now)
+    }))
+  const began = Math.min(now - leastMillis, ...fleet.flatMap(({ spans }) => (spans[0] === undefined ? [] : [spans[0].from])))
+  // Columns that begin at full minutes and hours stand still from one message to the next.
+  const columnMillis = shownMillis / bars
+  const full = (millis: number): number => Math.ceil(now / millis) * millis
+  const open = status.breakers.filter(({ state }) => state !== "closed")
   return {
     _tag: "Status",
     link: view.link,
     problem: view.problem ?? "",
     now,
-    from: now - shownMillis,
+    from: Math.max(began, now - shownMillis),
     phase: status.phase,
-    health: { status: status.health.status, reasons: status.health.reasons },
+    health: { status: status.health.status, text: healthText(status.health) },
     tasks: status.tasks,
+    done: tasks.filter(({ state }) => state === "succeeded").length,
     agents: agents.length,
     asked: snapshot.permissions.length,
-    retry: status.retry,
+    retries: status.retry.retries,
+    faults: byCount(status.retry.faults),
     limiter: status.rateLimiter,
     bulkhead: status.bulkhead,
-    letters: { size: status.deadLetters.size, capacity: status.deadLetters.capacity, byCause: status.deadLetters.byCause },
+    letters: { size: status.deadLetters.size, capacity: status.deadLetters.capacity, byCause: byCount(status.deadLetters.byCause) },
     gates: status.gates.toSorted((a, b) => Number(a.state === "open") - Number(b.state === "open")).slice(0, rows),
-    breakers: status.breakers.toSorted((a, b) => Number(a.state === "closed") - Number(b.state === "closed")).slice(0, rows * 4),
-    fleet: fleet.slice(0, rows).map((agent) => {
-      const spans = timeline.get(agent.id) ?? []
-      // Seen by events or not, its present state is known.
-      const whole =
-        spans.at(-1)?.from === agent.stateSince
-          ? spans
-          : [...spans.filter(({ from }) => from < agent.stateSince), { state: agent.state, from: agent.stateSince }]
-      return {
-        id: agent.id,
-        state: agent.state,
-        task: agent.task ?? "",
-        spans: whole.map((span, index): Span => ({ ...span, to: whole[index + 1]?.from ?? now })).filter(({ to }) => to > now - shownMillis)
-      }
-    }),
+    breakers: open.slice(0, rows),
+    closedBreakers: status.breakers.length - open.length,
+    fleet,
     more: Math.max(0, agents.length - rows),
-    throughput: { succeeded: histogram(succeeded, now, shownMillis, bars), failed: histogram(failed, now, shownMillis, bars) },
-    availability: hourly[0].map((good, index) => ({ good, bad: hourly[1][index]! }))
+    throughput: columns(tasks, full(columnMillis), columnMillis, bars),
+    availability: columns(tasks, full(hourMillis), hourMillis, hours)
   } as const
 }
 export type Message = ReturnType<typeof message>

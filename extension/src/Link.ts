@@ -17,7 +17,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import { Log } from "./Editor.ts"
-import { Hosts, type HostUnavailable, type Reached } from "./Hosts.ts"
+import { Hosts, type HostState, type HostUnavailable, type Reached, type Wish } from "./Hosts.ts"
 import { samePlace } from "./Place.ts"
 import { Settings } from "./Settings.ts"
 import type { View } from "./View.ts"
@@ -40,10 +40,10 @@ export const refreshMillis = 250
 /** A snapshot that takes long may take at most this share of the time. */
 const costShare = 10
 /** Without an event: so often while somebody looks, since metrics change without one; and so often while nobody does. In milliseconds. */
-const watchedMillis = 1_000
+export const watchedMillis = 1_000
 const unwatchedMillis = 15_000
 /** Waits between attempts to reach a lost runtime again: doubling, in milliseconds. */
-const reachAgain = { first: 500, longest: 30_000 }
+const waits = { first: 500, longest: 30_000 }
 
 type Runtime = AgentRuntime["Service"]
 
@@ -63,13 +63,17 @@ export class Link extends Context.Service<
     readonly watch: (delta: 1 | -1) => void
     /** Takes a snapshot soon. */
     readonly refresh: () => void
-    /** Leaves the runtime alone. */
-    readonly leave: Effect.Effect<void>
+    /** The runtime was shut down: it is left, and nothing but a wish for it starts it again. */
+    readonly stop: Effect.Effect<void>
+    /** Replaces the host as soon as no attempt runs; the next one goes by the settings of then. Answers how many run. */
+    readonly restartHost: Effect.Effect<number, NotHere | HostUnavailable>
   }
 >()("nofx/extension/Link") {}
 
 interface Connection extends Reached {
   readonly scope: Scope.Closeable
+  /** What its host was asked for last. */
+  wish: Wish
 }
 
 const make = Effect.gen(function* () {
@@ -88,11 +92,16 @@ const make = Effect.gen(function* () {
     problem: undefined,
     snapshot: undefined,
     stateDirectory: undefined,
-    about: []
+    about: [],
+    skew: undefined,
+    outdated: false,
+    retiring: undefined
   })
   const ref = yield* SubscriptionRef.make(empty())
   let connection: Connection | undefined
   let watchers = 0
+  /** It was shut down: no lost link, and no look at it, starts it again. */
+  let stopped = false
   const set = (part: Partial<View>) => SubscriptionRef.update(ref, (view) => ({ ...view, ...part }))
   const fork = (effect: Effect.Effect<unknown>): void => void Effect.runForkWith(context)(Effect.forkIn(effect, scope))
 
@@ -115,6 +124,11 @@ const make = Effect.gen(function* () {
     yield* Effect.forkChild(
       Stream.runForEach(runtime.events, (event) =>
         Effect.sync(() => {
+          // Whoever did it: what was shut down in order stays so.
+          if (event._tag === "ShutdownPhaseStarted") {
+            stopped = true
+            if (SubscriptionRef.getUnsafe(ref).link === "connecting") fork(stop)
+          }
           for (const listener of listeners) listener(event)
           if (event._tag !== "Progress" && event._tag !== "Stage") dirty.openUnsafe()
         })
@@ -129,25 +143,57 @@ const make = Effect.gen(function* () {
     }
   })
 
+  const wish = (): Wish | undefined => {
+    const place = settings.place()
+    return place._tag === "ready" && !stopped ? settings.wish(place.directory) : undefined
+  }
+
+  const retire = Effect.fnUntraced(function* (reached: Reached) {
+    const running = yield* reached.retire
+    yield* set({ retiring: running })
+    return running
+  })
+
+  /** What becomes of the host: connected to one, to another one, to none. */
+  const onState = Effect.fnUntraced(function* (reached: Reached, state: HostState) {
+    if (state._tag === "Reconnecting") {
+      log.warn(`the link to the host was lost: ${state.detail}`)
+      return yield* stopped ? Effect.forkIn(stop, scope) : set({ link: "connecting", problem: state.detail })
+    }
+    const { about, skew, stateDirectory } = state.about
+    log.info(`connected: ${about.map(([label, value]) => `${label} ${value}`).join(", ")}`)
+    yield* set({ about, skew, stateDirectory, link: "connected", problem: undefined, outdated: false, retiring: undefined })
+    dirty.openUnsafe()
+    const current = wish()
+    if (connection !== undefined && current !== undefined) connection.wish = current
+    if (skew === undefined) return
+    log.warn(`the host is of version ${skew.host}, this extension of ${skew.own}`)
+    if (skew.older) yield* retire(reached)
+  })
+
   const reach = Effect.fnUntraced(function* () {
     const place = settings.place()
     if (place._tag !== "ready") return yield* new NotHere({ place: place._tag })
     yield* settings.tell
     yield* set({ link: "connecting" })
     const own = yield* Scope.fork(scope)
-    const reached = yield* Effect.exit(Scope.provide(hosts.connect(settings.wish(place.directory)), own))
+    const asked = settings.wish(place.directory)
+    const reached = yield* Effect.exit(Scope.provide(hosts.connect(wish), own))
     if (Exit.isFailure(reached)) {
       yield* Scope.close(own, reached)
       const reason = reached.cause.reasons[0]
       const problem = reason?._tag === "Fail" ? reason.error.message : String(reason?._tag === "Die" ? reason.defect : "interrupted")
       log.error(problem, reason)
       yield* set({ link: "failed", problem })
+      if (reason?._tag === "Fail" && reason.error.passes) fork(reachAgain)
       return yield* Effect.failCause(reached.cause)
     }
-    connection = { ...reached.value, scope: own }
-    log.info(`connected: ${reached.value.about.map(([label, value]) => `${label} ${value}`).join(", ")}`)
-    yield* set({ about: reached.value.about, stateDirectory: reached.value.stateDirectory })
+    connection = { ...reached.value, scope: own, wish: asked }
     yield* takeSnapshot(reached.value.runtime)
+    yield* Effect.forkIn(
+      Stream.runForEach(reached.value.states, (state) => onState(reached.value, state)),
+      own
+    )
     yield* Effect.forkIn(follow(reached.value.runtime), own)
     // Not in the connection's own scope, which it closes.
     yield* Effect.forkIn(Effect.flatMap(reached.value.lost, onLost(reached.value)), scope)
@@ -155,46 +201,65 @@ const make = Effect.gen(function* () {
   })
 
   const runtime: Link["Service"]["runtime"] = one.withPermit(
-    Effect.suspend(() => (connection === undefined ? reach() : Effect.succeed(connection.runtime)))
+    Effect.suspend(() => {
+      stopped = false
+      return connection === undefined ? reach() : Effect.succeed(connection.runtime)
+    })
   )
+
+  /** Until it is reached, shut down, or not to be reached in this window any more. */
+  const reachAgain = Effect.gen(function* () {
+    for (let wait = waits.first; ; wait = Math.min(waits.longest, wait * 2)) {
+      yield* Effect.sleep(wait)
+      if (wish() === undefined || connection !== undefined) return
+      if (Exit.isSuccess(yield* Effect.exit(runtime))) return
+    }
+  })
 
   const onLost =
     (lost: Reached) =>
     (reason: string): Effect.Effect<void> =>
       Effect.gen(function* () {
         if (connection?.runtime !== lost.runtime) return
-        log.warn(`the link to the host was lost: ${reason}`)
+        log.warn(`no host can be reached: ${reason}`)
         yield* set({ link: "connecting", problem: reason })
         yield* leave
-        for (let wait = reachAgain.first; ; wait = Math.min(reachAgain.longest, wait * 2)) {
-          yield* Effect.sleep(wait)
-          if (settings.place()._tag !== "ready") return
-          if (Exit.isSuccess(yield* Effect.exit(runtime))) return
-        }
+        yield* reachAgain
       })
+
+  const stop = Effect.suspend(() => {
+    stopped = true
+    return Effect.andThen(leave, set({ ...empty(), link: "stopped" }))
+  })
 
   const resume = Effect.gen(function* () {
     const place = settings.place()
-    if (place._tag !== "ready" || connection !== undefined) return
+    if (place._tag !== "ready" || connection !== undefined || stopped) return
     if (yield* hosts.hasState(settings.wish(place.directory))) yield* Effect.ignore(runtime)
   })
 
+  /** Another folder: its runtime is shown. The same one: its host is told what it can be told, and the rest counts at its next start. */
+  const onSettings = Effect.suspend((): Effect.Effect<unknown> => {
+    if (!samePlace(settings.place(), SubscriptionRef.getUnsafe(ref).place)) {
+      stopped = false
+      return Effect.andThen(
+        leave,
+        Effect.suspend(() => Effect.andThen(set(empty()), resume))
+      )
+    }
+    const next = wish()
+    if (connection === undefined || next === undefined) return Effect.void
+    const before = connection.wish
+    const { leaving } = connection
+    connection.wish = { ...next, config: before.config }
+    return Effect.andThen(
+      next.onEditorClose === before.onEditorClose ? Effect.void : leaving(next.onEditorClose),
+      set({ outdated: JSON.stringify(next.config) !== JSON.stringify(before.config) })
+    )
+  })
   yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      settings.onPlace(() => {
-        if (samePlace(settings.place(), SubscriptionRef.getUnsafe(ref).place)) return
-        fork(
-          Effect.andThen(
-            Effect.andThen(
-              leave,
-              Effect.suspend(() => set(empty()))
-            ),
-            resume
-          )
-        )
-      })
-    ),
-    (stop) => Effect.sync(stop)
+    Effect.sync(() => settings.onChange(() => fork(onSettings))),
+    (end) => Effect.sync(end)
   )
   if (settings.place()._tag === "ready") yield* settings.tell
   if (settings.read().connectOnStartup) yield* Effect.forkIn(resume, scope)
@@ -213,10 +278,11 @@ const make = Effect.gen(function* () {
       if (delta === 1) dirty.openUnsafe()
     },
     refresh: () => void dirty.openUnsafe(),
-    leave: Effect.andThen(
-      leave,
-      Effect.suspend(() => set(empty()))
-    )
+    stop,
+    restartHost: Effect.gen(function* () {
+      yield* runtime
+      return connection === undefined ? 0 : yield* retire(connection)
+    })
   })
 })
 

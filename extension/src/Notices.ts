@@ -2,10 +2,10 @@
  * Which events a user is told of, and when: one notice for an incident, dead letters together, nothing that the views show well enough. Pure.
  */
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
-import { brief, moment, type Translate } from "./View.ts"
+import { brief, moment, type Translate, type View } from "./View.ts"
 
 /** What a user can switch off, each for itself. */
-export const kinds = ["gate", "circuit", "deadLetters", "intake", "recovered", "health"] as const
+export const kinds = ["gate", "circuit", "deadLetters", "intake", "recovered", "health", "host"] as const
 export type Kind = (typeof kinds)[number]
 
 export interface Notice {
@@ -126,3 +126,21 @@ const tellLetters = (state: State, now: number, t: Translate): Step => {
 
 /** Time has passed: dead letters that were held back are told of. */
 export const onTime = (state: State, now: number, t: Translate): Step => tellLetters(state, now, t)
+
+/** What is told of the host when what is known of it has changed from `before` to `view`. */
+export const onView = (before: View, { outdated, retiring, skew }: View, t: Translate): ReadonlyArray<Notice> => {
+  const told: Array<Notice> = []
+  const notice = (text: string, actions: Notice["actions"], good = false) => told.push({ kind: "host", text, actions, good })
+  if (skew !== undefined && !skew.older && before.skew === undefined) {
+    notice(t("The NofX host is of the newer version {0}; this window has {1}. Reload the window after the update.", skew.host, skew.own), [
+      [t("Reload Window"), "workbench.action.reloadWindow"]
+    ])
+  }
+  if (retiring !== undefined && before.retiring === undefined && retiring > 0) {
+    notice(t("NofX starts its host anew when {0} running tasks have ended. Nothing is lost.", retiring), [], true)
+  }
+  if (outdated && !before.outdated && retiring === undefined) {
+    notice(t("The new settings count when the NofX host starts anew."), [[t("Restart When Idle"), "nofx.restartHost"]])
+  }
+  return told
+}

@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { ask, Editor, Extension, Log } from "./Editor.ts"
 import { Link } from "./Link.ts"
 import * as Notices from "./Notices.ts"
@@ -46,6 +47,15 @@ export const layer = Layer.effectDiscard(
     yield* Effect.acquireRelease(
       Effect.sync(() => link.onEvent((event) => take(Notices.onEvent(state, event, editor.l10n.t)))),
       (stop) => Effect.sync(stop)
+    )
+    let before = link.view()
+    yield* Effect.forkScoped(
+      Stream.runForEach(link.changes, (view) =>
+        Effect.sync(() => {
+          take([state, Notices.onView(before, view, editor.l10n.t)])
+          before = view
+        })
+      )
     )
     yield* Effect.forkScoped(
       Effect.forever(

@@ -10,14 +10,22 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as Connection from "../../src/host/Connection.ts"
 import * as HostClient from "../../src/host/HostClient.ts"
+import type { HostInfo } from "../../src/host/HostFile.ts"
 import * as Launcher from "../../src/host/Launcher.ts"
+import { protocolVersion, type Welcome } from "../../src/host/Protocol.ts"
 import * as StateDirectory from "../../src/store/StateDirectory.ts"
+import { version } from "../../src/version.ts"
 import { Editor, Log } from "./Editor.ts"
-import { Hosts, HostUnavailable, type Wish } from "./Hosts.ts"
+import { type HostAbout, type HostState, Hosts, HostUnavailable, type Wish } from "./Hosts.ts"
 
 /** Beside the bundled extension. */
 const program = fileURLToPath(new URL("./host.cjs", import.meta.url))
+
+/** Is it a version before this one? */
+const older = (other: string): boolean => other.localeCompare(version, undefined, { numeric: true }) < 0
 
 export const layer = Layer.effect(
   Hosts,
@@ -36,39 +44,67 @@ export const layer = Layer.effect(
           ),
           () => Effect.succeed(false)
         ),
-      connect: (wish) =>
+      connect: (wanted) =>
         Effect.gen(function* () {
+          const wish = wanted()
+          if (wish === undefined) return yield* Effect.interrupt
           const directory = yield* locate(wish)
           const copy = yield* Launcher.install(program, place)
-          const { client, runtime } = yield* HostClient.make({
-            directory,
-            host: Effect.suspend(() => {
-              log.debug(`looking for the host of ${directory}`)
-              return Launcher.launch({
-                directory,
-                place,
-                self,
-                program: copy,
-                settings: { cwd: wish.directory, config: wish.config },
-                ...(wish.nodePath === undefined ? {} : { nodePath: wish.nodePath })
-              })
-            }),
-            name: "editor",
-            onLeave: wish.onEditorClose
+          const launch = Effect.suspend((): Effect.Effect<HostInfo, { readonly message: string }> => {
+            const now = wanted()
+            if (now === undefined) return Effect.fail({ message: l10n.t("it was shut down") })
+            log.debug(`looking for the host of ${directory}`)
+            return Launcher.launch({
+              directory,
+              place,
+              self,
+              program: copy,
+              settings: { cwd: now.directory, config: now.config },
+              ...(now.nodePath === undefined ? {} : { nodePath: now.nodePath })
+            })
           })
-          const { welcome } = client
-          return {
-            runtime,
-            lost: client.lost,
+          // Here it says with all details why there is none, and an old host that speaks another protocol is replaced.
+          const info = yield* launch
+          if (info.protocol !== protocolVersion) {
+            if (!older(info.version)) {
+              const detail = l10n.t("its host is of the newer version {0}: update NofX in this editor, and reload the window", info.version)
+              return yield* new HostUnavailable({ directory: wish.directory, detail, passes: false })
+            }
+            const running = yield* Connection.retire(info)
+            const detail = l10n.t("a host of version {0} is to be replaced; it still runs {1} tasks", info.version, running)
+            return yield* new HostUnavailable({ directory: wish.directory, detail, passes: true })
+          }
+          const { client, runtime } = yield* HostClient.make({ directory, host: launch, name: "editor", onLeave: wish.onEditorClose })
+          const about = (welcome: typeof Welcome.Type): HostAbout => ({
             stateDirectory: welcome.directory,
             about: [
               [l10n.t("Process"), String(welcome.pid)],
               [l10n.t("Version"), welcome.version],
               ["Node", welcome.node],
               [l10n.t("State"), welcome.directory]
-            ] as const
+            ],
+            skew: welcome.version === version ? undefined : { host: welcome.version, own: version, older: older(welcome.version) }
+          })
+          return {
+            runtime,
+            states: Stream.map(
+              client.states,
+              (state): HostState =>
+                state._tag === "Connected"
+                  ? { _tag: "Connected", about: about(state.welcome) }
+                  : { _tag: "Reconnecting", detail: state.detail }
+            ),
+            lost: client.lost,
+            retire: client.retire,
+            leaving: client.leaving
           }
-        }).pipe(Effect.mapError((cause) => new HostUnavailable({ directory: wish.directory, detail: cause.message, cause })))
+        }).pipe(
+          Effect.mapError((cause) =>
+            cause instanceof HostUnavailable
+              ? cause
+              : new HostUnavailable({ directory: wanted()?.directory ?? "", detail: cause.message, passes: false, cause })
+          )
+        )
     }
   })
 )

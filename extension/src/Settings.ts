@@ -22,8 +22,8 @@ export class Settings extends Context.Service<
     readonly choose: (directory: string) => Effect.Effect<void>
     /** Says what cannot be taken, and once that settings of the predecessor are used. */
     readonly tell: Effect.Effect<void>
-    /** Calls back when the folder or its trust has changed; answers how to stop that. */
-    readonly onPlace: (listener: () => void) => () => void
+    /** Calls back when the folder, its trust, or a setting of ours has changed; answers how to stop that. */
+    readonly onChange: (listener: () => void) => () => void
   }
 >()("nofx/extension/Settings") {}
 
@@ -63,6 +63,9 @@ export const layer = Layer.effect(
     let told = ""
     yield* onEvent(workspace.onDidChangeWorkspaceFolders, changed)
     yield* onEvent(workspace.onDidGrantWorkspaceTrust, changed)
+    yield* onEvent(workspace.onDidChangeConfiguration, (change) => {
+      if (change.affectsConfiguration("nofx")) changed()
+    })
 
     return {
       place,
@@ -88,15 +91,17 @@ export const layer = Layer.effect(
         told = text
         if (predecessor.length > 0 && globalState.get(toldOfPredecessor) !== true) {
           void globalState.update(toldOfPredecessor, true)
-          void editor.window.showInformationMessage(
-            editor.l10n.t(
-              "NofX goes by your earlier settings {0} until you replace them. Agents ask for permissions now, whatever was set before.",
-              predecessor.join(", ")
-            )
+          const open = editor.l10n.t("Open Settings")
+          const text = editor.l10n.t(
+            "NofX goes by your earlier settings {0} until you replace them. Agents ask for permissions now, whatever was set before.",
+            predecessor.join(", ")
           )
+          void editor.window
+            .showInformationMessage(text, open)
+            .then((chosen) => chosen === open && editor.commands.executeCommand("nofx.openSettings"))
         }
       }),
-      onPlace: (listener) => {
+      onChange: (listener) => {
         listeners.add(listener)
         return () => void listeners.delete(listener)
       }

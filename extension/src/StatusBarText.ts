@@ -1,7 +1,7 @@
 /** What the one status bar item says. Pure. */
 import { lines } from "./trees/Node.ts"
 import { groupOf } from "./trees/AgentsTree.ts"
-import { brief, type Translate, type View } from "./View.ts"
+import { brief, healthText, type Translate, type View } from "./View.ts"
 
 export interface Shown {
   readonly text: string
@@ -11,11 +11,21 @@ export interface Shown {
   readonly level: "normal" | "warning" | "error"
 }
 
+/** What there is to know of the host's version and settings; undefined: it is as it should be. */
+export const hostNote = ({ outdated, retiring, skew }: View, t: Translate): string | undefined =>
+  retiring !== undefined
+    ? t("starts anew when {0} tasks have ended", retiring)
+    : skew !== undefined
+      ? t("version {0}, and this extension is {1}", skew.host, skew.own)
+      : outdated
+        ? t("goes by earlier settings until it starts anew")
+        : undefined
+
 /** Undefined: there is nothing to show in this window. */
 export const shown = (view: View, t: Translate): Shown | undefined => {
   if (view.place._tag !== "ready") return undefined
   if (view.snapshot === undefined) {
-    if (view.link === "idle") return undefined
+    if (view.link === "idle" || view.link === "stopped") return undefined
     const failed = view.link === "failed"
     const text = failed ? t("NofX could not be started") : t("NofX is connecting")
     return {
@@ -44,7 +54,7 @@ export const shown = (view: View, t: Translate): Shown | undefined => {
     ...(letters > 0 ? [`$(mail) ${letters}`] : []),
     ...(asked > 0 ? [`$(question) ${asked}`] : [])
   ].join(" ")
-  const health = lost ? t("reconnecting: {0}", brief(view.problem ?? "")) : [status.health.status, ...status.health.reasons].join(", ")
+  const health = lost ? t("reconnecting: {0}", brief(view.problem ?? "")) : healthText(status.health)
   const words = [
     t("{0} working", running),
     t("{0} tasks waiting", waiting),
@@ -72,7 +82,8 @@ export const shown = (view: View, t: Translate): Shown | undefined => {
         t("Tasks"),
         t("{0} waiting, {1} running, {2} done", waiting, status.tasks.running, tasks.filter(({ state }) => state === "succeeded").length)
       ],
-      [t("Dead letters"), String(letters)]
+      [t("Dead letters"), String(letters)],
+      [t("Host"), hostNote(view, t)]
     ])}\n\n${links.join(" · ")}`
   }
 }

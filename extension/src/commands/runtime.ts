@@ -111,13 +111,22 @@ const shutdown: Handler = () =>
         }
       )
     )
-    yield* link.leave
+    yield* link.stop
     if (Exit.isFailure(report)) return yield* report
     yield* said(t("shut down"))
   })
 
+/** Nothing is lost: what runs is ended first, and the next host goes on with the rest. */
+const restartHost: Handler = () =>
+  Effect.gen(function* () {
+    const { t } = (yield* Editor).l10n
+    const running = yield* (yield* Link).restartHost
+    yield* said(running === 0 ? t("the host starts anew") : t("the host starts anew when {0} running tasks have ended", running))
+  })
+
 export const handlers = {
   connect,
+  restartHost,
   answerPermission,
   runHealthCheck,
   doctor,

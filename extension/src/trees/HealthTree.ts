@@ -4,6 +4,7 @@ import { brief, moment, span, type Translate, type View } from "../View.ts"
 import { breakerText } from "./AgentsTree.ts"
 import { bounded, lines, type Node } from "./Node.ts"
 import { words } from "./DeadLettersTree.ts"
+import { hostNote } from "../StatusBarText.ts"
 
 const icons: Readonly<Record<string, readonly [string, string?]>> = {
   healthy: ["pass", "testing.iconPassed"],
@@ -176,12 +177,14 @@ const numbers = (snapshot: Snapshot, t: Translate): Node => {
 }
 
 const host = (view: View, now: number, t: Translate): Node => {
-  const link = view.link === "connected" ? (view.snapshot?.status.phase ?? "") : (view.problem ?? t("reconnecting"))
+  const note = hostNote(view, t)
+  const state = view.link === "connected" ? (view.snapshot?.status.phase ?? "") : (view.problem ?? t("reconnecting"))
+  const link = note === undefined ? state : `${state} · ${note}`
   return {
     id: "host",
     label: t("Host"),
     description: link,
-    icon: view.link === "connected" ? ["server-process"] : icons["degraded"]!,
+    icon: view.link === "connected" && note === undefined ? ["server-process"] : icons["degraded"]!,
     context: "group.host",
     spoken: t("Host: {0}", link),
     collapsed: true,

@@ -83,6 +83,9 @@ export const layer = Layer.effect(
           const badge = letters === 0 ? undefined : { value: letters, tooltip: editor.l10n.t("{0} dead letters", letters) }
           if (tree.badge?.value !== badge?.value) tree.badge = badge
         }
+        const { place } = view
+        const several = place._tag === "ready" && (editor.workspace.workspaceFolders ?? []).length > 1
+        if (id === "nofx.agents") tree.description = several ? place.name : ""
         // What nobody sees is computed when it is looked at.
         if (!tree.visible) return
         const rows = views[id](view, clock.currentTimeMillisUnsafe(), editor.l10n.t, limit)

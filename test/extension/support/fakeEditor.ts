@@ -344,6 +344,11 @@ export const make = (manifest: { readonly version: string; readonly contributes:
         ])
       return below()
     },
+    /** Changes a setting; undefined takes it back. */
+    setting: (key: string, value: unknown) => {
+      settings.set(key, value)
+      configuration.fire({ affectsConfiguration: (section: string) => key === section || key.startsWith(`${section}.`) })
+    },
     grantTrust: () => {
       trusted = true
       trust.fire()

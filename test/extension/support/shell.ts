@@ -1,7 +1,7 @@
 /** The whole shell in a fake editor, over a real runtime in memory whose agents are scripted. */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, SubscriptionRef } from "effect"
 import { AgentRuntime } from "../../../src/AgentRuntime.ts"
-import { Hosts, type Wish } from "../../../extension/src/Hosts.ts"
+import { type HostAbout, type HostState, Hosts, HostUnavailable, type Wish } from "../../../extension/src/Hosts.ts"
 import { Later } from "../../../extension/src/Later.ts"
 import * as seldom from "../../../extension/src/seldom.ts"
 import * as Shell from "../../../extension/src/Shell.ts"
@@ -16,6 +16,8 @@ export interface Options extends FakeEditor.Options {
   readonly hasState?: boolean
   /** Why no host can be reached. */
   readonly broken?: () => Error | undefined
+  /** The host's version differs. */
+  readonly skew?: HostAbout["skew"]
 }
 
 /** Starts it; `end` ends both. `wishes` are what hosts were asked for. */
@@ -23,12 +25,18 @@ export const start = async (options: Options = {}) => {
   const fake = FakeEditor.make(manifest, { folder: "/project", ...options })
   const wishes: Array<Wish> = []
   const runtimes: Array<AgentRuntime["Service"]> = []
+  /** What hosts were told, in order: `retire`, or what to do when the last window closes. */
+  const told: Array<string> = []
+  const states = Effect.runSync(SubscriptionRef.make<HostState>(connected(options.skew)))
   const hosts = Layer.succeed(Hosts, {
     hasState: () => Effect.succeed(options.hasState ?? false),
-    connect: (wish) =>
+    connect: (wanted) =>
       Effect.gen(function* () {
+        const wish = wanted()
+        if (wish === undefined) return yield* Effect.interrupt
         wishes.push(wish)
         const problem = options.broken?.()
+        if (problem instanceof HostUnavailable) return yield* problem
         if (problem !== undefined) return yield* Effect.die(problem)
         const config = options.config ?? wish.config
         const drivers = options.drivers ?? { command: Runtime.driver(Runtime.succeedAfter("1 millis")) }
@@ -37,13 +45,26 @@ export const start = async (options: Options = {}) => {
           AgentRuntime
         )
         runtimes.push(runtime)
-        return { runtime, lost: Effect.never, stateDirectory: undefined, about: [["Process", "1"]] as const }
+        return {
+          runtime,
+          states: SubscriptionRef.changes(states),
+          lost: Effect.never,
+          retire: Effect.sync(() => told.push("retire")),
+          leaving: (mode) => Effect.asVoid(Effect.sync(() => told.push(mode)))
+        }
       })
   })
   const shell = Shell.start(fake.editor, fake.context, Layer.merge(hosts, Layer.succeed(Later, { load: async () => seldom })))
   await shell.ready
-  return { ...fake, shell, wishes, runtime: () => runtimes.at(-1)! }
+  const become = (state: HostState) => Effect.runPromise(SubscriptionRef.set(states, state))
+  return { ...fake, shell, wishes, told, become, runtime: () => runtimes.at(-1)! }
 }
+
+export const connected = (skew?: HostAbout["skew"]): HostState => ({
+  _tag: "Connected",
+  about: { stateDirectory: undefined, about: [["Process", "1"]], skew }
+})
+
 export type Started = Awaited<ReturnType<typeof start>>
 
 /** Waits for something to be so; a bound for when it never is. */
