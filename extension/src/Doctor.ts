@@ -12,7 +12,7 @@ export const doctorReport = Effect.gen(function* () {
   const settings = yield* Settings
   const { about, link, place, problem, snapshot } = (yield* Link).view()
   const found = yield* (yield* Programs).found
-  const { predecessor, problems } = settings.read()
+  const { predecessor, problems } = yield* settings.read
   const { t } = l10n
   const line = (good: boolean, text: string): string => `- ${good ? "✔" : "✘"} ${text}`
   const report = snapshot?.status.health

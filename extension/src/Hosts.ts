@@ -68,7 +68,7 @@ export class Hosts extends Context.Service<
      * Reaches the folder's host until the scope closes; starts one when there is none, now and whenever it was lost. Leaving is no end for its
      * work. `wish` is asked for each start; undefined: none is wanted any more.
      */
-    readonly connect: (wish: () => Wish | undefined) => Effect.Effect<Reached, HostUnavailable, Scope.Scope>
+    readonly connect: (wish: Effect.Effect<Wish | undefined>) => Effect.Effect<Reached, HostUnavailable, Scope.Scope>
     /** Has a runtime worked here, so that there may be something to show? Starts nothing, and is quick. */
     readonly hasState: (wish: Pick<Wish, "directory" | "stateDirectory">) => Effect.Effect<boolean>
   }

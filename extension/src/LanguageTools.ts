@@ -52,7 +52,7 @@ export const tools: ReadonlyArray<Tool> = [
         const settings = yield* Settings
         const runtime = yield* link.runtime
         const { agent, priority, prompt } = input
-        const task = yield* newTask(String(prompt), settings.read().taskEffect)
+        const task = yield* newTask(String(prompt), (yield* settings.read).taskEffect)
         return yield* runtime.submit({
           ...task,
           ...(typeof agent === "string" ? { agent } : {}),

@@ -143,10 +143,10 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const wish = (): Wish | undefined => {
+  const wish: Effect.Effect<Wish | undefined> = Effect.suspend(() => {
     const place = settings.place()
-    return place._tag === "ready" && !stopped ? settings.wish(place.directory) : undefined
-  }
+    return place._tag === "ready" && !stopped ? settings.wish(place.directory) : Effect.undefined
+  })
 
   const retire = Effect.fnUntraced(function* (reached: Reached) {
     const running = yield* reached.retire
@@ -164,7 +164,7 @@ const make = Effect.gen(function* () {
     log.info(`connected: ${about.map(([label, value]) => `${label} ${value}`).join(", ")}`)
     yield* set({ about, skew, stateDirectory, link: "connected", problem: undefined, outdated: false, retiring: undefined })
     dirty.openUnsafe()
-    const current = wish()
+    const current = yield* wish
     if (connection !== undefined && current !== undefined) connection.wish = current
     if (skew === undefined) return
     log.warn(`the host is of version ${skew.host}, this extension of ${skew.own}`)
@@ -177,7 +177,7 @@ const make = Effect.gen(function* () {
     yield* settings.tell
     yield* set({ link: "connecting" })
     const own = yield* Scope.fork(scope)
-    const asked = settings.wish(place.directory)
+    const asked = yield* settings.wish(place.directory)
     const reached = yield* Effect.exit(Scope.provide(hosts.connect(wish), own))
     if (Exit.isFailure(reached)) {
       yield* Scope.close(own, reached)
@@ -211,7 +211,7 @@ const make = Effect.gen(function* () {
   const reachAgain = Effect.gen(function* () {
     for (let wait = waits.first; ; wait = Math.min(waits.longest, wait * 2)) {
       yield* Effect.sleep(wait)
-      if (wish() === undefined || connection !== undefined) return
+      if ((yield* wish) === undefined || connection !== undefined) return
       if (Exit.isSuccess(yield* Effect.exit(runtime))) return
     }
   })
@@ -235,34 +235,30 @@ const make = Effect.gen(function* () {
   const resume = Effect.gen(function* () {
     const place = settings.place()
     if (place._tag !== "ready" || connection !== undefined || stopped) return
-    if (yield* hosts.hasState(settings.wish(place.directory))) yield* Effect.ignore(runtime)
+    if (yield* hosts.hasState(yield* settings.wish(place.directory))) yield* Effect.ignore(runtime)
   })
 
   /** Another folder: its runtime is shown. The same one: its host is told what it can be told, and the rest counts at its next start. */
-  const onSettings = Effect.suspend((): Effect.Effect<unknown> => {
+  const onSettings = Effect.gen(function* () {
     if (!samePlace(settings.place(), SubscriptionRef.getUnsafe(ref).place)) {
       stopped = false
-      return Effect.andThen(
-        leave,
-        Effect.suspend(() => Effect.andThen(set(empty()), resume))
-      )
+      yield* leave
+      yield* set(empty())
+      return yield* resume
     }
-    const next = wish()
-    if (connection === undefined || next === undefined) return Effect.void
-    const before = connection.wish
-    const { leaving } = connection
+    const next = yield* wish
+    if (connection === undefined || next === undefined) return
+    const { leaving, wish: before } = connection
     connection.wish = { ...next, config: before.config }
-    return Effect.andThen(
-      next.onEditorClose === before.onEditorClose ? Effect.void : leaving(next.onEditorClose),
-      set({ outdated: JSON.stringify(next.config) !== JSON.stringify(before.config) })
-    )
+    yield* set({ outdated: JSON.stringify(next.config) !== JSON.stringify(before.config) })
+    if (next.onEditorClose !== before.onEditorClose) yield* leaving(next.onEditorClose)
   })
   yield* Effect.acquireRelease(
     Effect.sync(() => settings.onChange(() => fork(onSettings))),
     (end) => Effect.sync(end)
   )
-  if (settings.place()._tag === "ready") yield* settings.tell
-  if (settings.read().connectOnStartup) yield* Effect.forkIn(resume, scope)
+  if (settings.place()._tag === "ready") yield* Effect.forkIn(settings.tell, scope)
+  if (settings.connectOnStartup()) yield* Effect.forkIn(resume, scope)
 
   return Link.of({
     view: () => SubscriptionRef.getUnsafe(ref),

@@ -23,7 +23,7 @@ export const layer = Layer.effectDiscard(
     const show = (notice: Notices.Notice) =>
       Effect.gen(function* () {
         log.info(notice.text)
-        const level = settings.read().notifications
+        const { notifications: level } = yield* settings.read
         if (level === "none" || (notice.good && level !== "all")) return
         const silent = globalState.get<ReadonlyArray<string>>(silenced) ?? []
         if (silent.includes(notice.kind)) return

@@ -57,9 +57,9 @@ export const layer = Layer.effect(
     return {
       search,
       found: Effect.gen(function* () {
-        const own = settings
-          .read()
-          .agents.map((agent): Startable => ({ title: agent.id, how: (agent.command ?? []).join(" ") || agent.driver, agent, own: true }))
+        const own = (yield* settings.read).agents.map(
+          (agent): Startable => ({ title: agent.id, how: (agent.command ?? []).join(" ") || agent.driver, agent, own: true })
+        )
         return [...own, ...(yield* Effect.provideService(known, FileSystem.FileSystem, fileSystem)).flat()]
       })
     }

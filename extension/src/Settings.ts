@@ -6,7 +6,7 @@ import type * as vscode from "vscode"
 import { ask, Editor, Extension, Log, onEvent } from "./Editor.ts"
 import type { Wish } from "./Hosts.ts"
 import { type Place, placeOf } from "./Place.ts"
-import { type Read, read } from "./SettingsReader.ts"
+import type { Read, Source } from "./SettingsReader.ts"
 
 const chosenFolder = "chosenFolder"
 const toldOfPredecessor = "toldOfPredecessor"
@@ -15,9 +15,11 @@ export class Settings extends Context.Service<
   Settings,
   {
     readonly place: () => Place
-    readonly read: () => Read
+    readonly read: Effect.Effect<Read>
+    /** Is work that is still there to be reached when a window opens? */
+    readonly connectOnStartup: () => boolean
     /** What to ask of the host of a folder. */
-    readonly wish: (directory: string) => Wish
+    readonly wish: (directory: string) => Effect.Effect<Wish>
     /** Works in this folder from now on, where the window has several. */
     readonly choose: (directory: string) => Effect.Effect<void>
     /** Says what cannot be taken, and once that settings of the predecessor are used. */
@@ -46,7 +48,7 @@ export const layer = Layer.effect(
         chosen: workspaceState.get<string>(chosenFolder)
       })
 
-    const sourceOf = (): Parameters<typeof read>[0] => {
+    const sourceOf = (): Source => {
       const here = place()
       const scope = here._tag === "ready" ? editor.Uri.file(here.directory) : null
       const settings = workspace.getConfiguration("nofx", scope)
@@ -58,7 +60,11 @@ export const layer = Layer.effect(
       return { given: (key) => given(key, workspace.isTrusted), givenByUser: (key) => given(key, false) }
     }
 
-    const current = (): Read => read(sourceOf(), contributed)
+    // What decodes the settings takes longer to load than all of the shell: activation does not wait for it.
+    const current = Effect.map(
+      Effect.promise(() => import("./SettingsReader.ts")),
+      ({ read }): Read => read(sourceOf(), contributed)
+    )
 
     let told = ""
     yield* onEvent(workspace.onDidChangeWorkspaceFolders, changed)
@@ -70,17 +76,21 @@ export const layer = Layer.effect(
     return {
       place,
       read: current,
-      wish: (directory) => {
-        const { config, nodePath, onEditorClose, stateDirectory } = current()
-        return { directory, config, nodePath, onEditorClose, stateDirectory }
-      },
+      connectOnStartup: () => sourceOf().given("connectOnStartup") !== false,
+      wish: (directory) =>
+        Effect.map(current, ({ config, nodePath, onEditorClose, stateDirectory }) => ({
+          directory,
+          config,
+          nodePath,
+          onEditorClose,
+          stateDirectory
+        })),
       choose: (directory) =>
         Effect.andThen(
           ask(() => workspaceState.update(chosenFolder, directory)),
           Effect.sync(changed)
         ),
-      tell: Effect.sync(() => {
-        const { predecessor, problems } = current()
+      tell: Effect.map(current, ({ predecessor, problems }) => {
         const text = problems.join("\n")
         if (text !== told && problems.length > 0) {
           for (const problem of problems) log.warn(problem)

@@ -29,7 +29,6 @@ export interface Read {
   readonly taskEffect: EffectClass
   readonly onEditorClose: "finish" | "pause" | "stop"
   readonly notifications: "attention" | "all" | "none"
-  readonly connectOnStartup: boolean
   readonly nodePath: string | undefined
   readonly stateDirectory: string | undefined
   /** One sentence for each value that was left out, beginning with the setting's name. */
@@ -118,7 +117,6 @@ export const read = (source: Source, contributed: ReadonlyArray<string>): Read =
     taskEffect: choice("taskEffect", EffectClass.literals, "unsafe"),
     onEditorClose: choice("onEditorClose", ["finish", "pause", "stop"], "finish"),
     notifications: choice("notifications", ["attention", "all", "none"], "attention"),
-    connectOnStartup: source.given("connectOnStartup") !== false,
     nodePath: path("nodePath"),
     stateDirectory: path("stateDirectory"),
     problems,

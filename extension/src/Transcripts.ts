@@ -5,8 +5,6 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type { TaskView } from "../../src/RuntimeStatus.ts"
-import { isEnd } from "../../src/task/Task.ts"
-import { keyOf } from "../../src/task/TaskLife.ts"
 import { Documents } from "./Documents.ts"
 import { Editor, Log } from "./Editor.ts"
 import { Later } from "./Later.ts"
@@ -46,7 +44,7 @@ export const layer = Layer.effect(
       Effect.sync(() =>
         link.onEvent((event) => {
           if (!("taskId" in event) || event.taskId === undefined || !("batch" in event)) return
-          const key = keyOf(event.batch, event.taskId)
+          const key = event.batch === "" ? event.taskId : `${event.batch}/${event.taskId}`
           if (!open.has(key)) return
           changed.add(key)
           some.openUnsafe()
@@ -60,7 +58,7 @@ export const layer = Layer.effect(
     /** The document as it is now: reads what has come since the last time. */
     const textOf = Effect.fnUntraced(function* (task: TaskView, shown: Open) {
       shown.text = Text.append(shown.text, shown.reader?.next() ?? "")
-      if (isEnd(task.state) && shown.answer === "") {
+      if (task.endedAt !== undefined && shown.answer === "") {
         const runtime = yield* Effect.option(link.runtime)
         if (runtime._tag === "Some") {
           const end = yield* Effect.exit(runtime.value.await(task.key))

@@ -3,7 +3,7 @@ import * as Layer from "effect/Layer"
 import type { ExtensionContext } from "vscode"
 import { Later } from "./Later.ts"
 import type * as seldom from "./seldom.ts"
-import * as RunningHosts from "./RunningHosts.ts"
+import * as HostsOnDemand from "./HostsOnDemand.ts"
 import * as Shell from "./Shell.ts"
 import { editor } from "./VsCode.ts"
 
@@ -14,7 +14,7 @@ const loader = Layer.succeed(Later, { load: () => import(seldomFile) as Promise<
 let shell: Shell.Shell | undefined
 
 export const activate = async (context: ExtensionContext): Promise<void> => {
-  shell = Shell.start(editor, context, Layer.merge(RunningHosts.layer, loader))
+  shell = Shell.start(editor, context, Layer.merge(HostsOnDemand.layer, loader))
   await shell.ready
 }
 

@@ -18,7 +18,7 @@ const freeId = (id: string, taken: ReadonlyArray<string>): string => {
 const spawn = Effect.fnUntraced(function* (agent: AgentInput) {
   const editor = yield* Editor
   const link = yield* Link
-  const { permissions } = (yield* Settings).read()
+  const { permissions } = yield* (yield* Settings).read
   const runtime = yield* link.runtime
   const context = yield* Effect.context<never>()
   yield* ask(() =>

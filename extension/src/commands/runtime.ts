@@ -52,7 +52,7 @@ const diagnostics = Effect.gen(function* () {
       link,
       problem: problem ?? null,
       host: Object.fromEntries(about),
-      settings: settings.read(),
+      settings: yield* settings.read,
       snapshot: snapshot ?? null
     },
     []

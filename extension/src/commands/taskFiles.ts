@@ -4,7 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as vscode from "vscode"
-import { TaskSpec } from "../../../src/task/Task.ts"
+import type { TaskInput } from "../../../src/AgentRuntime.ts"
 import { ask, Editor, Log } from "../Editor.ts"
 import * as Later from "../Later.ts"
 import { Link } from "../Link.ts"
@@ -12,7 +12,12 @@ import { Programs } from "../Programs.ts"
 import { confirm, type Handler, said } from "./Handler.ts"
 import { Refused } from "./Refused.ts"
 
-const decodeTasks = Schema.decodeSync(Schema.Array(TaskSpec))
+/** With what it needs loaded now: activation does not wait for it. */
+const decodeTasks = (tasks: ReadonlyArray<TaskInput>) =>
+  Effect.map(
+    Effect.promise(() => import("../../../src/task/Task.ts")),
+    ({ TaskSpec }) => Schema.decodeSync(Schema.Array(TaskSpec))(tasks)
+  )
 
 /** The file that is meant: of the argument, else the one in the active editor, else one that the user picks. */
 const chooseFile = Effect.fnUntraced(function* (argument: unknown) {
@@ -71,7 +76,7 @@ const runTaskFile: Handler = (argument) =>
         .replace(/\.[^.]*$/, "")
         .replaceAll(/[^A-Za-z0-9_-]+/g, "-")
         .slice(0, 40)
-      yield* runtime.submitBatch({ id: `${stem}-${now.toString(36)}`, file, digest, tasks: decodeTasks(tasks) })
+      yield* runtime.submitBatch({ id: `${stem}-${now.toString(36)}`, file, digest, tasks: yield* decodeTasks(tasks) })
     }
     link.refresh()
     const spawned = yield* Effect.forEach(

@@ -1,6 +1,5 @@
 /** Commands about tasks and their queue. */
 import * as Effect from "effect/Effect"
-import { isEnd } from "../../../src/task/Task.ts"
 import { ask, Editor } from "../Editor.ts"
 import { Link } from "../Link.ts"
 import { newTask } from "../NewTask.ts"
@@ -12,7 +11,7 @@ const submit = Effect.fnUntraced(function* (prompt: string, agentId: string | un
   const { t } = (yield* Editor).l10n
   const link = yield* Link
   const runtime = yield* link.runtime
-  const task = yield* newTask(prompt, (yield* Settings).read().taskEffect)
+  const task = yield* newTask(prompt, (yield* (yield* Settings).read).taskEffect)
   const accepted = yield* runtime.submit(agentId === undefined ? task : { ...task, agent: agentId })
   link.refresh()
   yield* said(t("{0} is accepted", accepted.id))
@@ -50,7 +49,7 @@ const addTaskFromSelection: Handler = () =>
 const cancelTask: Handler = (argument) =>
   Effect.gen(function* () {
     const { t } = (yield* Editor).l10n
-    const task = yield* pickTask(argument, t("Cancel a task"), ({ state }) => !isEnd(state))
+    const task = yield* pickTask(argument, t("Cancel a task"), ({ endedAt }) => endedAt === undefined)
     if (task === undefined) return
     const sure =
       task.state !== "running" ||

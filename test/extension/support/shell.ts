@@ -32,7 +32,7 @@ export const start = async (options: Options = {}) => {
     hasState: () => Effect.succeed(options.hasState ?? false),
     connect: (wanted) =>
       Effect.gen(function* () {
-        const wish = wanted()
+        const wish = yield* wanted
         if (wish === undefined) return yield* Effect.interrupt
         wishes.push(wish)
         const problem = options.broken?.()
