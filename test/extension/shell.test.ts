@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { afterEach, assert, describe, it } from "vitest"
 import { watchedMillis } from "../../extension/src/Link.ts"
 import manifest from "../../extension/package.json" with { type: "json" }
@@ -208,7 +208,7 @@ describe("the shell", () => {
     assert.isTrue(shell.shown.some(({ text }) => text === "rm -r build"))
   })
 
-  it("C30 shows, discards, brings back and retries a dead letter", async () => {
+  it("C30 shows, discards, brings back, retries, restores and purges a dead letter", async () => {
     let fails = true
     const script = Runtime.afterStart(
       Effect.suspend(() => (fails ? Effect.fail(Runtime.failure(outage)) : Effect.succeed(Runtime.claim())))
@@ -225,10 +225,23 @@ describe("the shell", () => {
     shell.answers.push(choose("Undo"))
     await shell.run("discardDeadLetter", letter()!.node)
     await until(() => letter() !== undefined, "it is back")
+    // Discarded and not taken back at once, it is restored from the archive.
+    await shell.run("discardDeadLetter", letter()!.node)
+    await until(() => letter() === undefined, "it is gone")
+    await shell.run("purgeDeadLetters")
+    assert.match(shell.questions.at(-1)!.text, /for ever/)
+    shell.answers.push(({ choices }) => choices[0])
+    await shell.run("restoreDeadLetter")
+    await until(() => letter() !== undefined, "it is restored")
     fails = false
     await shell.run("retryDeadLetter", letter()!.node)
     await until(() => letter() === undefined, "it is resolved")
     await until(() => row(shell, "nofx.tasks", /Task break.*Done/) !== undefined, "its task is done")
+    const lines = () => Effect.runPromise(Stream.runCollect(shell.runtime().exportDLQ))
+    assert.strictEqual((await lines()).length, 1)
+    shell.answers.push(choose("The whole archive"), choose("Delete"))
+    await shell.run("purgeDeadLetters")
+    assert.deepStrictEqual(await lines(), [])
   })
 
   it("C57 shows a held circuit within a second, and resets it", async () => {

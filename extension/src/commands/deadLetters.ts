@@ -1,13 +1,17 @@
 /** Commands about dead letters: look, retry, discard and take that back, export. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { DeadLetter } from "../../../src/reliability/DeadLetterQueue.ts"
 import { Documents } from "../Documents.ts"
 import { ask, Editor } from "../Editor.ts"
 import { subjectName, waiting, words } from "../trees/DeadLettersTree.ts"
-import { brief } from "../View.ts"
+import { brief, type Translate } from "../View.ts"
 import { confirm, fresh, type Handler, said, subjectsOf } from "./Handler.ts"
 import { Refused } from "./Refused.ts"
+
+/** Rows of a list that is chosen from. */
+const listed = 500
 
 /** The letters that are meant; asked for where nothing says it. */
 const chosen = Effect.fnUntraced(function* (argument: unknown, selected: unknown, title: string) {
@@ -38,12 +42,37 @@ const openDeadLetter: Handler = (argument, selected) =>
     const { t } = (yield* Editor).l10n
     const documents = yield* Documents
     for (const letter of (yield* chosen(argument, selected, t("Open a dead letter"))).slice(0, 1)) {
-      yield* documents.show(
-        `dead-letters/${subjectName(letter).replaceAll(/[^\w.-]/g, "-")}-${letter.id}.json`,
-        JSON.stringify(letter, null, 2)
-      )
+      yield* documents.show(`dead-letters/${subjectName(letter).replaceAll(/[^\w.-]/g, "-")}-${letter.id}.jsonc`, letterText(letter, t))
     }
   })
+
+/** What people want to know first, and below it the whole record. */
+const letterText = (letter: DeadLetter, t: Translate): string => {
+  const at = (time: number | undefined): string => (time === undefined ? "" : new Date(time).toLocaleString())
+  const attempts = (letter.payload as { readonly attempts?: unknown } | undefined)?.attempts
+  const history = (Array.isArray(attempts) ? (attempts as ReadonlyArray<LetterAttempt>) : []).map(
+    ({ agentId, attempt, endedAt, fault, startedAt }) =>
+      `  ${attempt ?? ""}. ${at(startedAt ?? endedAt)}  ${agentId ?? ""}  ${fault === undefined ? "" : `${words(fault._tag)}: ${fault.detail ?? ""}`}`
+  )
+  const head = [
+    t("Dead letter {0}", subjectName(letter)),
+    t("Why: {0}", letter.reason),
+    t("Cause: {0}", words(letter.cause)),
+    t("Failed: {0}", at(letter.failedAt)),
+    ...(letter.redriveAt === undefined ? [] : [t("Tried again: {0}", at(letter.redriveAt))]),
+    ...(history.length === 0 ? [] : [t("Attempts:"), ...history])
+  ]
+  const comment = head.flatMap((line) => line.split("\n")).map((line) => `// ${line.trimEnd()}`)
+  return [...comment, "", JSON.stringify(letter, null, 2), ""].join("\n")
+}
+
+interface LetterAttempt {
+  readonly attempt?: number
+  readonly agentId?: string
+  readonly startedAt?: number
+  readonly endedAt?: number
+  readonly fault?: { readonly _tag: string; readonly detail?: string }
+}
 
 const outcomeText = (result: { readonly _tag: string; readonly reason?: string }): string | undefined =>
   result._tag === "Blocked" ? (result.reason ?? "") : result._tag === "Gone" ? "it is gone" : undefined
@@ -130,4 +159,68 @@ const exportDeadLetters: Handler = () =>
     yield* said(editor.l10n.t("{0} dead letters are in {1}", lines.length, target.fsPath))
   })
 
-export const handlers = { openDeadLetter, retryDeadLetter, retryAllDeadLetters, discardDeadLetter, exportDeadLetters }
+/** What was decided about, newest first: it is no part of a snapshot, since it may be much. */
+const archived = Effect.gen(function* () {
+  const { runtime } = yield* fresh
+  const lines = yield* Stream.runCollect(runtime.exportDLQ)
+  return lines
+    .map((line): DeadLetter => JSON.parse(line))
+    .filter(({ endedAt }) => endedAt !== undefined)
+    .toSorted((a, b) => b.endedAt! - a.endedAt!)
+})
+
+const restoreDeadLetter: Handler = () =>
+  Effect.gen(function* () {
+    const editor = yield* Editor
+    const { t } = editor.l10n
+    const letters = (yield* archived).filter(({ status }) => status === "discarded" || status === "expired").slice(0, listed)
+    if (letters.length === 0) return yield* new Refused({ detail: t("No dead letter was discarded or has expired.") })
+    const items = letters.map((letter) => ({
+      label: subjectName(letter),
+      description: `${letter.status}, ${words(letter.cause)}`,
+      detail: brief(letter.reason),
+      letter
+    }))
+    const picked = yield* ask(() => editor.window.showQuickPick(items, { title: t("Restore a dead letter"), matchOnDetail: true }))
+    if (picked === undefined) return
+    const { link, runtime } = yield* fresh
+    const refusal = outcomeText(yield* runtime.restoreDLQMessage(picked.letter.id))
+    link.refresh()
+    if (refusal !== undefined) return yield* new Refused({ detail: t("Not restored: {0}", refusal) })
+  })
+
+const purgeDeadLetters: Handler = () =>
+  Effect.gen(function* () {
+    const editor = yield* Editor
+    const { t } = editor.l10n
+    const now = yield* Clock.currentTimeMillis
+    const letters = yield* archived
+    const choice = (label: string, before: number | undefined) => {
+      const count = before === undefined ? letters.length : letters.filter(({ endedAt }) => endedAt! < before).length
+      return { label, description: t("{0} dead letters", count), before, count }
+    }
+    const items = [
+      choice(t("Ended more than 30 days ago"), now - 30 * 86_400_000),
+      choice(t("Ended more than a day ago"), now - 86_400_000),
+      choice(t("The whole archive"), undefined)
+    ].filter(({ count }) => count > 0)
+    if (items.length === 0) return yield* new Refused({ detail: t("The archive is empty: no dead letter is decided about.") })
+    const picked = yield* ask(() => editor.window.showQuickPick(items, { title: t("Delete archived dead letters for ever") }))
+    if (picked === undefined) return
+    const question = t("Delete {0} dead letters for ever?", picked.count)
+    if (!(yield* confirm(question, t("They were discarded, resolved, or have expired. This cannot be taken back."), t("Delete")))) return
+    const { link, runtime } = yield* fresh
+    const count = yield* runtime.purgeDLQ(picked.before === undefined ? {} : { before: picked.before })
+    link.refresh()
+    yield* said(t("{0} dead letters are deleted", count))
+  })
+
+export const handlers = {
+  openDeadLetter,
+  retryDeadLetter,
+  retryAllDeadLetters,
+  discardDeadLetter,
+  restoreDeadLetter,
+  exportDeadLetters,
+  purgeDeadLetters
+}

@@ -104,7 +104,8 @@ const shutdown: Handler = () =>
         { location: editor.ProgressLocation.Notification, title: t("NofX shuts down"), cancellable: true },
         (progress, token) => {
           const stop = link.onEvent((event) => {
-            if (event._tag === "ShutdownPhaseStarted") progress.report({ message: t("{0} ({1} left)", event.phase, event.remaining) })
+            if (event._tag === "ShutdownPhaseStarted" || event._tag === "ShutdownProgress")
+              progress.report({ message: t("{0} ({1} left)", event.phase, event.remaining) })
           })
           token.onCancellationRequested(() => void Effect.runPromiseExitWith(context)(runtime.shutdown))
           return Effect.runPromiseExitWith(context)(runtime.shutdown).finally(stop)
