@@ -1,7 +1,7 @@
 /** What the dashboard shows, as one bounded message, computed from a snapshot and from what happened while this window looked. Pure. */
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import type { AgentView, TaskView } from "../../src/RuntimeStatus.ts"
-import { groupOf } from "./trees/AgentsTree.ts"
+import { type Group, groupOf, heldKeys } from "./trees/AgentsTree.ts"
 import { words } from "./trees/DeadLettersTree.ts"
 import { healthText, type View } from "./View.ts"
 
@@ -47,7 +47,7 @@ export const remember = (timeline: Timeline, event: RuntimeEvent): Timeline => {
   return new Map([...timeline, [event.agentId, [...spans.slice(-200), { state: event.state, from: event.at }]]])
 }
 
-const urgency: Readonly<Record<string, number>> = { needsYou: 0, failed: 1, stalled: 2, working: 3, waiting: 4, idle: 5 }
+const urgency: ReadonlyArray<Group> = ["needsYou", "failed", "stalled", "working", "waiting", "idle"]
 
 /** What ended in each of `count` equal parts of the time until `end`. */
 const columns = (tasks: ReadonlyArray<TaskView>, end: number, millis: number, count: number): ReadonlyArray<Column> => {
@@ -94,8 +94,10 @@ export const message = (view: View, timeline: Timeline, now: number) => {
   if (snapshot === undefined) return { _tag: "Nothing", link: view.link, problem: view.problem ?? "" } as const
   const { agents, status, tasks } = snapshot
   const byAgent = Map.groupBy(tasks, ({ agentId }) => agentId)
+  const held = heldKeys(status)
+  const rank = (agent: AgentView): number => urgency.indexOf(groupOf(agent, held))
   const fleet = agents
-    .toSorted((a, b) => urgency[groupOf(a)]! - urgency[groupOf(b)]! || a.id.localeCompare(b.id, undefined, { numeric: true }))
+    .toSorted((a, b) => rank(a) - rank(b) || a.id.localeCompare(b.id, undefined, { numeric: true }))
     .slice(0, rows)
     .map((agent) => ({
       id: agent.id,

@@ -1,6 +1,5 @@
 /** What the one status bar item says. Pure. */
 import { lines } from "./trees/Node.ts"
-import { groupOf } from "./trees/AgentsTree.ts"
 import { brief, healthText, type Translate, type View } from "./View.ts"
 
 export interface Shown {
@@ -36,7 +35,7 @@ export const shown = (view: View, t: Translate): Shown | undefined => {
     }
   }
   const { agents, permissions, status, tasks } = view.snapshot
-  const running = agents.filter((agent) => groupOf(agent) === "working").length
+  const running = agents.filter(({ state }) => state === "working").length
   const waiting = status.tasks.queued + status.tasks.parked + status.tasks.blocked
   const letters = status.deadLetters.size
   const asked = permissions.length

@@ -58,6 +58,22 @@ describe("rows", () => {
     )
   })
 
+  it("C18 put an agent whose circuit is open, or whose account rests, under those that wait", () => {
+    const agents = [agent("broken", { account: "one" }), agent("limited", { account: "two" }), agent("free", { account: "three" })]
+    const { status } = snapshot()
+    const counts = { successes: 0, calls: 0, succeeded: 0, failed: 0, ignored: 0, rejected: 0, inFlight: 0, openings: 1 }
+    const breakers = [{ key: "agent:broken", state: "open", failures: 2, ...counts }] as unknown as typeof status.breakers
+    const gates = [{ account: "two", state: "closed", until: now + 60_000 }] as unknown as typeof status.gates
+    const nodes = AgentsTree.nodes({ ...snapshot({ agents }), status: { ...status, breakers, gates } }, now, t, groupLimit)
+    assert.deepStrictEqual(
+      nodes.map(({ children, label }) => [label, children!.map((child) => child.label)]),
+      [
+        ["Waiting", ["broken", "limited"]],
+        ["Idle", ["free"]]
+      ]
+    )
+  })
+
   it("say what a task waits for, and how long", () => {
     const waiting = { for: "cooldown", detail: "account mine rests", notBefore: now + 90_000 } as const
     const [parked] = TasksTree.nodes(snapshot({ tasks: [task("a", { state: "parked", waiting })] }), now, t, groupLimit)

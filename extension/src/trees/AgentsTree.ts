@@ -1,5 +1,5 @@
 /** The rows of the Agents view: what needs you first, then by what each agent does. Pure. */
-import type { AgentView, BreakerView, Snapshot } from "../../../src/RuntimeStatus.ts"
+import type { AgentView, BreakerView, ReliabilityStatus, Snapshot } from "../../../src/RuntimeStatus.ts"
 import { brief, moment, span, type Translate } from "../View.ts"
 import { bounded, lines, type Node } from "./Node.ts"
 
@@ -7,8 +7,15 @@ import { bounded, lines, type Node } from "./Node.ts"
 export const groups = ["needsYou", "working", "waiting", "stalled", "failed", "idle"] as const
 export type Group = (typeof groups)[number]
 
-/** The group that an agent belongs to. */
-export const groupOf = (agent: AgentView): Group => {
+/** Keys of the circuits and the gates that let nothing through now. */
+export const heldKeys = ({ breakers, gates }: Pick<ReliabilityStatus, "breakers" | "gates">): ReadonlySet<string> =>
+  new Set([
+    ...breakers.filter(({ state }) => state !== "closed").map(({ key }) => key),
+    ...gates.filter(({ state }) => state === "closed").map(({ account }) => `account:${account}`)
+  ])
+
+/** The group that an agent belongs to: one that gets no work because of its circuit, or of its account, waits. */
+export const groupOf = (agent: AgentView, held: ReadonlySet<string>): Group => {
   if (agent.permission !== undefined) return "needsYou"
   switch (agent.state) {
     case "working":
@@ -19,6 +26,7 @@ export const groupOf = (agent: AgentView): Group => {
     case "waiting":
       return "waiting"
     case "idle":
+      return held.has(`agent:${agent.id}`) || held.has(`account:${agent.account}`) ? "waiting" : "idle"
     case "stopped":
       return "idle"
   }
@@ -62,7 +70,8 @@ export const breakerText = (breaker: BreakerView, now: number, t: Translate): st
 
 export const nodes = (snapshot: Snapshot, now: number, t: Translate, limit: number): ReadonlyArray<Node> => {
   const byGroup = new Map<Group, Array<AgentView>>(groups.map((group) => [group, []]))
-  for (const agent of snapshot.agents) byGroup.get(groupOf(agent))!.push(agent)
+  const held = heldKeys(snapshot.status)
+  for (const agent of snapshot.agents) byGroup.get(groupOf(agent, held))!.push(agent)
   const title = titles(t)
   return groups.flatMap((group) => {
     const agents = byGroup.get(group)!

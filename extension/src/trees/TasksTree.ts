@@ -66,8 +66,23 @@ export const nodes = (snapshot: Snapshot, now: number, t: Translate, limit: numb
 /** Why it waits, with until when where that is known. */
 const waits = (task: TaskView, now: number, t: Translate): string | undefined => {
   if (task.waiting === undefined) return task.state === "blocked" ? t("after {0}", task.dependsOn.join(", ")) : undefined
-  const { detail, notBefore } = task.waiting
-  return notBefore === undefined || notBefore <= now ? brief(detail, 80) : t("{0}, in {1}", brief(detail, 60), span(notBefore - now))
+  const { notBefore } = task.waiting
+  const reason = shortReason(task.waiting, t)
+  return notBefore === undefined || notBefore <= now ? brief(reason, 80) : t("{0}, in {1}", brief(reason, 60), span(notBefore - now))
+}
+
+/** A row has little room: the stages by what they mean, the rest as the runtime says it. The tooltip has all of it. */
+const shortReason = (waiting: NonNullable<TaskView["waiting"]>, t: Translate): string => {
+  switch (waiting.for) {
+    case "bulkhead":
+      return t("all places are taken")
+    case "circuitBreaker":
+      return t("circuit open")
+    case "rateLimit":
+      return t("rate limit")
+    default:
+      return waiting.detail
+  }
 }
 
 const taskNode = (task: TaskView, now: number, t: Translate): Node => {
@@ -75,6 +90,7 @@ const taskNode = (task: TaskView, now: number, t: Translate): Node => {
   const waiting = waits(task, now, t)
   const parts = [
     task.state === "running" ? task.agentId : undefined,
+    task.state === "running" && task.startedAt !== undefined ? span(now - task.startedAt) : undefined,
     waiting,
     task.priority === "medium" || ended(task) ? undefined : task.priority,
     task.attempts > 1 || (task.attempts > 0 && fault !== undefined) ? t("attempt {0}", task.attempts) : undefined,
@@ -90,7 +106,7 @@ const taskNode = (task: TaskView, now: number, t: Translate): Node => {
     spoken: [t("Task {0}", task.id), titles(t)[task.state], ...parts].join(", "),
     tooltip: lines(task.id, [
       [t("State"), task.state],
-      [t("Waits for"), waiting],
+      [t("Waits for"), task.waiting?.detail ?? waiting],
       [t("After"), task.dependsOn.join(", ")],
       [t("Priority"), task.priority],
       [t("Effect"), task.effect],
