@@ -100,7 +100,6 @@ export const endOf = (task: Task): TaskEnd => {
     run: task.run,
     attempts: TaskLife.attemptsOfRun(task),
     ...(last === undefined ? {} : { agentId: last.agentId }),
-    ...(last?.startedAt === undefined ? {} : { startedAt: last.startedAt }),
     ...(task.result === undefined
       ? {}
       : {

@@ -188,7 +188,7 @@ const plain = (value: unknown): unknown => {
 }
 
 describe("one interface, two layers", () => {
-  it.effect("C63 every operation is in the table, but for the two that only a process of its own can have", () =>
+  it.effect("C57 every operation is in the table, but for the two that only a process of its own can have", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers })
@@ -203,7 +203,7 @@ describe("one interface, two layers", () => {
   )
 
   for (const [name, operation] of Object.entries(operations)) {
-    it.live(`C63 ${name} answers the same in this process and through a host`, () =>
+    it.live(`C57 ${name} answers the same in this process and through a host`, () =>
       Effect.gen(function* () {
         const local = yield* serve(yield* temporary, { drivers })
         const directory = yield* temporary
@@ -215,7 +215,7 @@ describe("one interface, two layers", () => {
     )
   }
 
-  it.live("C63 what runs in the runtime's process says so when it is registered through a host", () =>
+  it.live("C57 what runs in the runtime's process says so when it is registered through a host", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       yield* serve(directory, { drivers })
@@ -242,7 +242,7 @@ const seqs = (updates: ReadonlyArray<Update>): ReadonlyArray<number> =>
   updates.flatMap((update) => (update._tag === "Event" && update.event.seq !== undefined ? [update.event.seq] : []))
 
 describe("what clients are told", () => {
-  it.live("C69 two clients see the same events in the same order, after a snapshot", () =>
+  it.live("C71 two clients see the same events in the same order, after a snapshot", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       yield* serve(directory, { drivers })
@@ -270,7 +270,7 @@ describe("what clients are told", () => {
     })
   )
 
-  it.live("C69 a client that knows where it was gets what it missed, once and in order; one that cannot be served gets a snapshot", () =>
+  it.live("C71 a client that knows where it was gets what it missed, once and in order; one that cannot be served gets a snapshot", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers })
@@ -301,7 +301,7 @@ describe("what clients are told", () => {
     })
   )
 
-  it.live("C69 events that the store has no more are a gap, and a gap is a snapshot", () =>
+  it.live("C71 events that the store has no more are a gap, and a gap is a snapshot", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const disk = MemoryStore.makeDisk()
@@ -315,7 +315,7 @@ describe("what clients are told", () => {
     })
   )
 
-  it.live("C69 a client that does not keep up gets a new snapshot; the runtime and the others do not wait for it", () =>
+  it.live("C71 a client that does not keep up gets a new snapshot; the runtime and the others do not wait for it", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers, buffer: 50, config: { queue: { limit: 5_000 } } })
@@ -364,7 +364,7 @@ describe("what clients are told", () => {
     })
   )
 
-  it.live("C69 a client that comes back after its connection was cut goes on where it was", () =>
+  it.live("C71 a client that comes back after its connection was cut goes on where it was", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers })
@@ -417,7 +417,7 @@ describe("what clients are told", () => {
 
 describe("who may ask, and once", () => {
   it.live(
-    "C69 another version is refused with both versions and what to do; a wrong token is refused; nobody is answered before hello",
+    "C71 another version is refused with both versions and what to do; a wrong token is refused; nobody is answered before hello",
     () =>
       Effect.gen(function* () {
         const directory = yield* temporary
@@ -441,7 +441,7 @@ describe("who may ask, and once", () => {
       })
   )
 
-  it.live("C69 a request that is asked again under its id is done once, and its client's going is no cancel", () =>
+  it.live("C71 a request that is asked again under its id is done once, and its client's going is no cancel", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers, config: { shutdown: { budget: "200 millis" } } })
@@ -466,7 +466,7 @@ describe("who may ask, and once", () => {
     })
   )
 
-  it.live("C18 a permission request goes to every client; the first answer counts, the second is told that it came late", () =>
+  it.live("C69 a permission request goes to every client; the first answer counts, the second is told that it came late", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers, environment: { waitsForClients: false } })
@@ -485,7 +485,7 @@ describe("who may ask, and once", () => {
     })
   )
 
-  it.live("C18 who only looks is nobody to ask: without an editor requests are rejected where the runtime does not wait", () =>
+  it.live("C69 who only looks is nobody to ask: without an editor requests are rejected where the runtime does not wait", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       yield* serve(directory, { drivers, environment: { waitsForClients: false } })
@@ -495,7 +495,7 @@ describe("who may ask, and once", () => {
     })
   )
 
-  it.live("C69 a host that is gone for good is said to be lost, and so is what waited for it", () =>
+  it.live("C71 a host that is gone for good is said to be lost, and so is what waited for it", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const scope = yield* Scope.make()

@@ -33,7 +33,7 @@ const visit = <A, E, R>(
 ) => Effect.scoped(Effect.flatMap(connect(directory, options), use))
 
 describe("hosts between their clients", () => {
-  it("C69 work is what goes on by itself: running, or due with somebody there to do it, and not paused", () => {
+  it("C71 work is what goes on by itself: running, or due with somebody there to do it, and not paused", () => {
     const none = { queued: 0, blocked: 0, running: 0, parked: 0, succeeded: 5, "dead-lettered": 5, cancelled: 5 }
     const at = (tasks: Partial<typeof none>, phase: "running" | "paused" = "running", agents: Record<string, number> = { idle: 1 }) =>
       hasWork({ phase, agents, tasks: { ...none, ...tasks } })
@@ -44,7 +44,7 @@ describe("hosts between their clients", () => {
     assert.deepEqual([at({ running: 1 }, "paused"), at({ queued: 1 }, "paused"), at({ queued: 1 }, "running", {})], [true, false, false])
   })
 
-  it.live("C69 the last window's going pauses the queue when its user wants that, and its coming back ends the pause", () =>
+  it.live("C71 the last window's going pauses the queue when its user wants that, and its coming back ends the pause", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { runtime } = yield* serve(directory, { drivers: {}, grace: "50 millis" })
@@ -61,7 +61,7 @@ describe("hosts between their clients", () => {
     })
   )
 
-  it.live("C69 the last window's going ends the host when its user wants that", () =>
+  it.live("C71 the last window's going ends the host when its user wants that", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const { host } = yield* serve(directory, { drivers: {}, grace: "20 millis" })
@@ -70,7 +70,7 @@ describe("hosts between their clients", () => {
     })
   )
 
-  it.live("C69 a host that is to be replaced starts nothing more, ends when no attempt runs, and the next one goes on", () =>
+  it.live("C71 a host that is to be replaced starts nothing more, ends when no attempt runs, and the next one goes on", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const disk = MemoryStore.makeDisk()
@@ -104,7 +104,7 @@ describe("hosts between their clients", () => {
     })
   )
 
-  it.live("C30 agents come back with the next host, those that were removed do not", () =>
+  it.live("C54 agents come back with the next host, those that were removed do not", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const disk = MemoryStore.makeDisk()
@@ -132,7 +132,7 @@ describe("hosts between their clients", () => {
 })
 
 describe("where a host is found", () => {
-  it.live("C69 a state directory whose path is too long for a socket has it in a private directory elsewhere", () =>
+  it.live("C71 a state directory whose path is too long for a socket has it in a private directory elsewhere", () =>
     Effect.gen(function* () {
       const root = yield* temporary
       const directory = path.join(root, "x".repeat(120))
@@ -150,7 +150,7 @@ describe("where a host is found", () => {
     })
   )
 
-  it.live("C69 a directory for the socket that is a link somewhere else is refused", () =>
+  it.live("C71 a directory for the socket that is a link somewhere else is refused", () =>
     Effect.gen(function* () {
       const root = yield* temporary
       const run = path.join(root, "run")
@@ -161,7 +161,7 @@ describe("where a host is found", () => {
     })
   )
 
-  it.live("C69 what names a process that is not the host any more names no host", () =>
+  it.live("C71 what names a process that is not the host any more names no host", () =>
     Effect.gen(function* () {
       const directory = yield* temporary
       const processes = {

@@ -46,7 +46,7 @@ const alive = (pid: number): boolean => {
 const mode = (file: string): string => (fs.statSync(file).mode & 0o777).toString(8)
 
 describe("hosts on demand", () => {
-  it.live("C69 two that start a host at the same time get one; it is private, listens on no network, and outlives them", () =>
+  it.live("C71 two that start a host at the same time get one; it is private, listens on no network, and outlives them", () =>
     Effect.gen(function* () {
       const { directory, options, pid } = yield* somewhere
       const both = yield* Effect.scoped(
@@ -90,7 +90,7 @@ describe("hosts on demand", () => {
     })
   )
 
-  it.live("C30 a host that is killed is started again by its client, and its work goes on", () =>
+  it.live("C71 a host that is killed is started again by its client, and its work goes on", () =>
     Effect.gen(function* () {
       const { options, root } = yield* somewhere
       const gate = path.join(root, "gate")
@@ -110,7 +110,7 @@ describe("hosts on demand", () => {
     })
   )
 
-  it.live("C69 a host without clients and work ends: first its socket, last its lock", () =>
+  it.live("C71 a host without clients and work ends: first its socket, last its lock", () =>
     Effect.gen(function* () {
       const { directory, options } = yield* somewhere
       fs.mkdirSync(directory, { mode: 0o700 })
@@ -154,7 +154,7 @@ describe("hosts on demand", () => {
     })
   )
 
-  it.live("C69 a host that dies at every start is not started for ever, and its words are told", () =>
+  it.live("C71 a host that dies at every start is not started for ever, and its words are told", () =>
     Effect.gen(function* () {
       const { options, root } = yield* somewhere
       const program = path.join(root, "dies.mjs")
@@ -200,7 +200,7 @@ describe("hosts on demand", () => {
     })
   )
 
-  it.live("C30 a socket that a dead host left is no obstacle, one of a live host is left alone", () =>
+  it.live("C71 a socket that a dead host left is no obstacle, one of a live host is left alone", () =>
     Effect.gen(function* () {
       const { directory, options } = yield* somewhere
       const first = yield* Launcher.launch(options)
@@ -225,7 +225,7 @@ describe("hosts on demand", () => {
     })
   )
 
-  it.live("C69 the program that is run is a copy, which an update of the editor's extension does not replace", () =>
+  it.live("C71 the program that is run is a copy, which an update of the editor's extension does not replace", () =>
     Effect.gen(function* () {
       const { options, root } = yield* somewhere
       const program = path.join(root, "host.mjs")

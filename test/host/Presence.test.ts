@@ -16,7 +16,7 @@ const make = Effect.gen(function* () {
 })
 
 describe("who is connected to a host", () => {
-  it.effect("C69 a window that comes back within the time of grace has only been reloaded", () =>
+  it.effect("C71 a window that comes back within the time of grace has only been reloaded", () =>
     Effect.gen(function* () {
       const { abandoned, presence } = yield* make
       yield* presence.join(1, "stop")
@@ -31,7 +31,7 @@ describe("who is connected to a host", () => {
     })
   )
 
-  it.effect("C69 what the last editor said last counts, and finish means that nothing happens", () =>
+  it.effect("C71 what the last editor said last counts, and finish means that nothing happens", () =>
     Effect.gen(function* () {
       const { abandoned, presence } = yield* make
       yield* presence.join(1, "stop")
@@ -47,7 +47,7 @@ describe("who is connected to a host", () => {
     })
   )
 
-  it.effect("C69 as long as anybody is there nothing is abandoned; who only looks decides nothing", () =>
+  it.effect("C71 as long as anybody is there nothing is abandoned; who only looks decides nothing", () =>
     Effect.gen(function* () {
       const { abandoned, attending, presence } = yield* make
       yield* presence.join(1, "stop")

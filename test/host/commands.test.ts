@@ -94,7 +94,7 @@ describe("commands beside a host", () => {
     })
   )
 
-  it.live("C69 nofx run is the host's client: Ctrl-C leaves the work there, and the same command comes back to it", () =>
+  it.live("C71 nofx run is the host's client: Ctrl-C leaves the work there, and the same command comes back to it", () =>
     Effect.gen(function* () {
       const { options, root, start } = yield* somewhere
       const gate = path.join(root, "gate")
@@ -131,7 +131,7 @@ describe("commands beside a host", () => {
     })
   )
 
-  it.live("C69 a run on a host takes its own agents away when it is finished, and prints what a run of its own would", () =>
+  it.live("C71 a run on a host takes its own agents away when it is finished, and prints what a run of its own would", () =>
     Effect.gen(function* () {
       const { options, program, root } = yield* somewhere
       const file = path.join(root, "nofx.yaml")
