@@ -1,6 +1,8 @@
 /** Looks at everything that NofX needs here, and says what to do where something is missing. */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { Editor, Extension } from "./Editor.ts"
+import { Hosts } from "./Hosts.ts"
 import { Link } from "./Link.ts"
 import { Programs } from "./Programs.ts"
 import { Settings } from "./Settings.ts"
@@ -11,7 +13,11 @@ export const doctorReport = Effect.gen(function* () {
   const { version } = yield* Extension
   const settings = yield* Settings
   const { about, link, place, problem, snapshot } = (yield* Link).view()
-  const found = yield* (yield* Programs).found
+  const programs = yield* Programs
+  const found = yield* programs.found
+  const git = yield* programs.find("git")
+  const { nodePath } = yield* settings.wish("")
+  const node = yield* Effect.result((yield* Hosts).node({ nodePath }))
   const { predecessor, problems } = yield* settings.read
   const { t } = l10n
   const line = (good: boolean, text: string): string => `- ${good ? "✔" : "✘"} ${text}`
@@ -42,6 +48,12 @@ export const doctorReport = Effect.gen(function* () {
           ? about.map(([label, value]) => `${label} ${value}`).join(", ")
           : t("not running here: it starts with the first agent or task")
     ),
+    "",
+    `## ${t("Programs")}`,
+    Result.isSuccess(node) ? line(true, t("Node for the host: {0}", node.success)) : line(false, node.failure.message),
+    git === undefined
+      ? line(false, t("git is not on the PATH: agents share the folder, and what they change cannot be compared or merged."))
+      : line(true, t("git: {0}", git)),
     "",
     `## ${t("Agents that can be started")}`,
     ...(found.length === 0

@@ -69,6 +69,8 @@ export class Hosts extends Context.Service<
      * work. `wish` is asked for each start; undefined: none is wanted any more.
      */
     readonly connect: (wish: Effect.Effect<Wish | undefined>) => Effect.Effect<Reached, HostUnavailable, Scope.Scope>
+    /** The Node that would run the folder's host, and its path; fails where none on this machine can. */
+    readonly node: (wish: Pick<Wish, "nodePath">) => Effect.Effect<string, { readonly message: string }>
     /** Has a runtime worked here, so that there may be something to show? Starts nothing, and is quick. */
     readonly hasState: (wish: Pick<Wish, "directory" | "stateDirectory">) => Effect.Effect<boolean>
   }

@@ -16,6 +16,7 @@ export const layer = Layer.effect(
     )
     return {
       connect: (wish) => Effect.flatMap(loaded, (hosts) => hosts.connect(wish)),
+      node: (wish) => Effect.flatMap(loaded, (hosts) => hosts.node(wish)),
       hasState: (wish) => Effect.flatMap(loaded, (hosts) => hosts.hasState(wish))
     }
   })

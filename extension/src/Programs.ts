@@ -23,6 +23,8 @@ export class Programs extends Context.Service<
   {
     /** Looks along the PATH anew each time. */
     readonly found: Effect.Effect<ReadonlyArray<Startable>>
+    /** The program's file; undefined: it is not on the PATH. */
+    readonly find: (program: string) => Effect.Effect<string | undefined>
     /** How programs are found here. */
     readonly search: ProgramSearch
   }
@@ -39,7 +41,8 @@ export const layer = Layer.effect(
     const settings = yield* Settings
     const fileSystem = yield* FileSystem.FileSystem
     const search = searchOf(process.env)
-    const there = (program: string) => Effect.map(findProgram(program, "/", search), (file) => file !== undefined)
+    const find = (program: string) => Effect.provideService(findProgram(program, "/", search), FileSystem.FileSystem, fileSystem)
+    const there = (program: string) => Effect.map(find(program), (file) => file !== undefined)
     const known = Effect.forEach(Object.entries(presets), ([name, preset]) =>
       Effect.gen(function* () {
         const ways: Array<Startable> = []
@@ -55,12 +58,13 @@ export const layer = Layer.effect(
       })
     )
     return {
+      find,
       search,
       found: Effect.gen(function* () {
         const own = (yield* settings.read).agents.map(
           (agent): Startable => ({ title: agent.id, how: (agent.command ?? []).join(" ") || agent.driver, agent, own: true })
         )
-        return [...own, ...(yield* Effect.provideService(known, FileSystem.FileSystem, fileSystem)).flat()]
+        return [...own, ...(yield* known).flat()]
       })
     }
   })

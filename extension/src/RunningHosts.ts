@@ -14,6 +14,7 @@ import * as Connection from "../../src/host/Connection.ts"
 import * as HostClient from "../../src/host/HostClient.ts"
 import type { HostInfo } from "../../src/host/HostFile.ts"
 import * as Launcher from "../../src/host/Launcher.ts"
+import * as NodeSearch from "../../src/host/NodeSearch.ts"
 import { protocolVersion, type Welcome } from "../../src/host/Protocol.ts"
 import * as StateDirectory from "../../src/store/StateDirectory.ts"
 import { version } from "../../src/version.ts"
@@ -34,6 +35,8 @@ export const make: Effect.Effect<Hosts["Service"], never, Editor | Log> = Effect
   const locate = (wish: Pick<Wish, "directory" | "stateDirectory">) => StateDirectory.locate(place, wish.directory, wish.stateDirectory)
 
   return {
+    node: ({ nodePath }) =>
+      Effect.map(NodeSearch.find({ place, self, ...(nodePath === undefined ? {} : { explicit: nodePath }) }), (node) => node.path),
     hasState: (wish) =>
       Effect.catch(
         Effect.map(locate(wish), (directory) =>

@@ -109,9 +109,10 @@ export class Vsc {
     })
   }
 
-  /** Of a window on this folder; an empty name: on none. */
+  /** Of a window on this folder, or on the folders of a workspace file; an empty name: on none. */
   address(folder: string): string {
-    const query = folder === "" ? "ew=true" : `folder=${encodeURIComponent(folder)}`
+    const kind = folder.endsWith(".code-workspace") ? "workspace" : "folder"
+    const query = folder === "" ? "ew=true" : `${kind}=${encodeURIComponent(folder)}`
     return `http://127.0.0.1:${this.port}/?${query}`
   }
 
@@ -229,9 +230,9 @@ export class Browser {
   async window(vsc: Vsc, folder: string = vsc.folder): Promise<Window> {
     const blank = this.context.pages().find((page) => page.url() === "about:blank")
     const page = blank ?? (await this.context.newPage())
-    await page.goto(vsc.address(folder), { waitUntil: "domcontentloaded" })
-    await page.locator(".monaco-workbench .part.statusbar").waitFor({ timeout: 60_000 })
-    return new Window(page)
+    const window = new Window(page)
+    await window.open(vsc, folder)
+    return window
   }
 
   /** A window whose extension host runs the program's `run`, with the extension from its folder. Returns when that has ended. */
@@ -263,6 +264,12 @@ export class Window {
 
   constructor(page: Page) {
     this.page = page
+  }
+
+  /** Opens another folder, or workspace file, in it. */
+  async open(vsc: Vsc, folder: string): Promise<void> {
+    await this.page.goto(vsc.address(folder), { waitUntil: "domcontentloaded" })
+    await this.page.locator(".monaco-workbench .part.statusbar").waitFor({ timeout: 60_000 })
   }
 
   /** Runs a command from the palette. One that is not there yet, since extensions come in one by one, is looked for again. */

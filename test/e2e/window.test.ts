@@ -47,6 +47,39 @@ inEditor("a window of a real VS Code", () => {
     await window.shot("no-folder")
   })
 
+  it("C63 says what to do where no agent is on the machine", async () => {
+    const { window } = await open({ env: { PATH: "/usr/bin:/bin" } })
+    await window.views()
+    await window.page.getByText("No coding agent was found on this machine.").waitFor()
+    await window.shot("no-agent")
+  })
+
+  it("C63 works in one of several folders, says in which, and changes to another", async () => {
+    const { vsc, window } = await open({ settings: { "nofx.agents": [demo] } }, "none")
+    const folders = ["first", "second"].map((name) => ({ path: join(vsc.directory, name) }))
+    for (const { path } of folders) mkdirSync(path)
+    const file = join(vsc.directory, "both.code-workspace")
+    writeFileSync(file, JSON.stringify({ folders }))
+    await window.open(vsc, file)
+    await window.views()
+    await window.page
+      .locator(".pane-header")
+      .filter({ hasText: /Agents.*first/ })
+      .waitFor()
+    await window.shot("several-folders")
+    await window.command("NofX: Select Folder…")
+    await window.choose("second")
+    await window.page
+      .locator(".pane-header")
+      .filter({ hasText: /Agents.*second/ })
+      .waitFor()
+    await window.command("NofX: Start Agent…")
+    await window.choose("demo")
+    await window.addTask("demo", "write where.txt: here")
+    await window.row(/Task write-where.*, Done/).waitFor()
+    assert.isTrue(existsSync(join(vsc.directory, "second/where.txt")))
+  })
+
   it("C72 goes by the predecessor's settings, says so once, and does not take over what was unsafe", async () => {
     const { vsc, window } = await open()
     const fake = join(vsc.directory, "claude")

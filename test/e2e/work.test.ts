@@ -176,6 +176,40 @@ inEditor("NofX in a real VS Code", () => {
     }
   })
 
+  it("C71 starts a host again that was killed, and goes on with its work", async () => {
+    const prompt = "append killed.txt: begun\nsleep 4000\nappend killed.txt: ended"
+    await runFile("nofx-kill.json", { agents: [demo], tasks: [{ id: "survivor", prompt, agent: "demo", effect: "idempotent" }] })
+    await window.row(/Task survivor, Running/).waitFor()
+    const { pid } = vsc.hosts()[0]!
+    process.kill(pid, "SIGKILL")
+    await window.row(/Task survivor, Running,.*attempt 2/).waitFor()
+    await window.row(/Task survivor, Done/).waitFor()
+    assert.match(readFileSync(file("killed.txt"), "utf8"), /ended\n$/)
+    assert.notStrictEqual(vsc.hosts()[0]?.pid, pid)
+  })
+
+  it("C43 shuts down in order, and no other window starts it again until somebody wants it", async () => {
+    const other = await browser.window(vsc)
+    try {
+      await other.views()
+      await other.row(/Agent demo, Idle/).waitFor()
+      const { pid } = vsc.hosts()[0]!
+      await window.command("NofX: Shut Down Gracefully")
+      await window.dialog("Shut Down").click()
+      for (const each of [window, other]) await each.page.getByText("NofX is shut down in this folder.").waitFor()
+      await expect.poll(() => alive(pid)).toBe(false)
+      await window.shot("shut-down")
+      assert.deepStrictEqual(vsc.hosts(), [])
+      await other.page.getByRole("button", { name: "Start Again" }).click()
+      await other.row(/Agent demo, Idle/).waitFor()
+    } finally {
+      await other.close()
+    }
+    await window.page.getByRole("button", { name: "Start Again" }).click()
+    await window.row(/Agent demo, Idle/).waitFor()
+    assert.strictEqual(vsc.hosts().length, 1)
+  })
+
   it("C57 shows in the dashboard what the runtime says, and shows it again after a reload", async () => {
     await window.command("NofX: Open Dashboard")
     const page = window.webview()

@@ -264,6 +264,16 @@ describe("the shell", () => {
     await until(() => shell.contextKeys.get("nofx:queuePaused") === false, "it goes on")
   })
 
+  it("C63 without a repository shows the folder's changes, and says that there is nothing to merge", async () => {
+    const shell = await open()
+    await startAgent(shell)
+    const node = row(shell, "nofx.agents", /Agent a/)!.node
+    await shell.run("compareChanges", node)
+    assert.isTrue(shell.executed.some(([name]) => name === "workbench.view.scm"))
+    await shell.run("mergeWorktree", node)
+    assert.match(shell.questions.at(-1)!.text, /repository|no worktree/)
+  })
+
   it("does not do what cannot be taken back before it was confirmed", async () => {
     const shell = await open()
     await startAgent(shell)

@@ -4,6 +4,7 @@ import type { AgentView, Snapshot, TaskView } from "../../../src/RuntimeStatus.t
 import type { Dashboard } from "../Dashboard.ts"
 import type { Documents } from "../Documents.ts"
 import { ask, Editor, type Extension, type Log } from "../Editor.ts"
+import type { Hosts } from "../Hosts.ts"
 import type { Later } from "../Later.ts"
 import { Link } from "../Link.ts"
 import type { PermissionPrompts } from "../PermissionPrompts.ts"
@@ -19,6 +20,7 @@ export type Services =
   | Documents
   | Editor
   | Extension
+  | Hosts
   | Later
   | Link
   | Log

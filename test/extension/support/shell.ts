@@ -29,6 +29,7 @@ export const start = async (options: Options = {}) => {
   const told: Array<string> = []
   const states = Effect.runSync(SubscriptionRef.make<HostState>(connected(options.skew)))
   const hosts = Layer.succeed(Hosts, {
+    node: () => Effect.succeed("/usr/bin/node"),
     hasState: () => Effect.succeed(options.hasState ?? false),
     connect: (wanted) =>
       Effect.gen(function* () {
