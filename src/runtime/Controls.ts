@@ -18,12 +18,18 @@ import type { Intake } from "./Intake.ts"
 import type { Permissions } from "./Permissions.ts"
 import type { Settlement } from "./Settlement.ts"
 import { AgentNotFound, type Supervisor } from "./Supervisor.ts"
+import type { TaskTable } from "./TaskTable.ts"
 import * as Views from "./Views.ts"
 
 /** Events that a slow consumer of the stream may fall behind by; then it loses the oldest. */
 const eventBuffer = 65_536
-/** Tasks in a snapshot, at most; the store lists the rest by page. */
-const snapshotTasks = 5_000
+/**
+ * Tasks in a snapshot, at most: what viewers fetch after each change must stay small. The counts in its status are of all; `tasks` and the
+ * store have the rest.
+ */
+const snapshotTasks = 2_000
+/** Of these, tasks that have ended, at most. */
+const snapshotEnds = 500
 
 export interface Parts {
   readonly dispatcher: Dispatcher
@@ -130,11 +136,7 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
     agents: Effect.sync(() => [...core.agents.values()].map((agent) => Views.agentView(core, agent))),
     tasks: Effect.sync(() => Array.from(table.all(), view)),
     snapshot: Effect.sync(() => {
-      const tasks: Array<Status.TaskView> = []
-      for (const task of table.all()) {
-        if (tasks.length >= snapshotTasks) break
-        tasks.push(view(task))
-      }
+      const tasks = seen(table).map(view)
       return {
         epoch: store.epoch,
         seq: journal.seq(),
@@ -208,4 +210,21 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
       () => Effect.sync(() => permissions.attend(-1))
     )
   }
+}
+
+/** The tasks of a snapshot: all that run, the last that have ended, and of the others as many as there is room for, the oldest first. */
+const seen = (table: TaskTable): ReadonlyArray<Task> => {
+  const all = [...table.all()]
+  if (all.length <= snapshotTasks) return all
+  const running = new Set(table.running())
+  const ends = all
+    .filter(({ endedAt }) => endedAt !== undefined)
+    .sort((a, b) => b.endedAt! - a.endedAt!)
+    .slice(0, snapshotEnds)
+  const chosen = new Set([...running, ...ends])
+  for (const task of all) {
+    if (chosen.size >= snapshotTasks) break
+    if (task.endedAt === undefined) chosen.add(task)
+  }
+  return [...chosen]
 }

@@ -31,16 +31,17 @@ export interface Node {
 /** Rows of one group that are shown; beyond them one row says how many there are. */
 export const groupLimit = 200
 
-/** The first rows of a group, and one that stands for the rest. */
+/** The first rows of a group, and one that stands for the rest. `count`: how many there are, where not all of them are known here. */
 export const bounded = <A>(
   items: ReadonlyArray<A>,
   limit: number,
   toNode: (item: A) => Node,
-  rest: (count: number) => Pick<Node, "id" | "label">
+  rest: (count: number) => Pick<Node, "id" | "label">,
+  count = items.length
 ): ReadonlyArray<Node> => {
   const shown = items.slice(0, limit).map(toNode)
-  if (items.length <= limit) return shown
-  const more = rest(items.length - limit)
+  if (count <= shown.length) return shown
+  const more = rest(count - shown.length)
   return [...shown, { ...more, icon: ["ellipsis"], context: "more", spoken: more.label, command: "nofx.showMore" }]
 }
 

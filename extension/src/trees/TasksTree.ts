@@ -30,6 +30,7 @@ const icons: Readonly<Record<TaskView["state"], readonly [string, string?]>> = {
 
 const rank: Readonly<Record<string, number>> = { high: 0, medium: 1, low: 2 }
 const ended = (task: TaskView): boolean => task.endedAt !== undefined
+const isEnded = (state: TaskView["state"]): boolean => state === "succeeded" || state === "dead-lettered" || state === "cancelled"
 
 /** What is open in the order of the queue, what has ended newest first. */
 const inOrder = (a: TaskView, b: TaskView): number =>
@@ -43,19 +44,22 @@ export const nodes = (snapshot: Snapshot, now: number, t: Translate, limit: numb
     const tasks = byState.get(state)
     if (tasks === undefined) return []
     const label = state === "queued" && paused ? t("Queued (paused)") : title[state]
+    // A snapshot has not all tasks; of those that have not ended it says how many there are.
+    const count = isEnded(state) ? tasks.length : Math.max(tasks.length, snapshot.status.tasks[state])
     return [
       {
         id: `group:${state}`,
         label,
-        description: String(tasks.length),
+        description: String(count),
         context: `group.${state}`,
-        spoken: t("{0}: {1} tasks", label, tasks.length),
+        spoken: t("{0}: {1} tasks", label, count),
         collapsed: (state === "succeeded" || state === "cancelled") && tasks.length > shortList,
         children: bounded(
           tasks.toSorted(inOrder),
           limit,
           (task) => taskNode(task, now, t),
-          (count) => ({ id: `more:${state}`, label: t("{0} more", count) })
+          (more) => ({ id: `more:${state}`, label: t("{0} more", more) }),
+          count
         )
       }
     ]
