@@ -251,7 +251,9 @@ const make = Effect.gen(function* () {
     const { leaving, wish: before } = connection
     connection.wish = { ...next, config: before.config }
     yield* set({ outdated: JSON.stringify(next.config) !== JSON.stringify(before.config) })
-    if (next.onEditorClose !== before.onEditorClose) yield* leaving(next.onEditorClose)
+    if (next.onEditorClose === before.onEditorClose) return
+    yield* leaving(next.onEditorClose)
+    log.info(`the host will ${next.onEditorClose} when the last window closes`)
   })
   yield* Effect.acquireRelease(
     Effect.sync(() => settings.onChange(() => fork(onSettings))),

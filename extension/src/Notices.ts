@@ -91,13 +91,14 @@ export const onEvent = (state: State, event: RuntimeEvent, t: Translate): Step =
       )
     case "IntakeResumed":
       return over(state, "intake", notice("intake", t("NofX takes tasks again."), [], true))
-    case "RuntimeStarted":
-      return event.recovered === 0
-        ? [state, []]
-        : [
-            state,
-            [notice("recovered", t("NofX recovered {0} tasks after an unclean end.", event.recovered), [[t("Show"), "nofx.tasks.focus"]])]
-          ]
+    // Who shuts it down knows that it takes no tasks then.
+    case "ShutdownPhaseStarted":
+      return [{ ...state, open: new Set([...state.open, "intake"]) }, []]
+    case "RuntimeStarted": {
+      const open = new Set([...state.open].filter((incident) => incident !== "intake"))
+      const text = t("NofX recovered {0} tasks after an unclean end.", event.recovered)
+      return [{ ...state, open }, event.recovered === 0 ? [] : [notice("recovered", text, [[t("Show"), "nofx.tasks.focus"]])]]
+    }
     case "HealthAlert":
       return event.raised
         ? raise(

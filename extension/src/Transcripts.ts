@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import type { TaskView } from "../../src/RuntimeStatus.ts"
 import { Documents } from "./Documents.ts"
 import { Editor, Log } from "./Editor.ts"
@@ -24,6 +25,8 @@ const nameOf = (key: string): string => `transcripts/${key.replaceAll(/[^\w./-]/
 
 interface Open {
   readonly reader: TranscriptReader | undefined
+  /** Of the task, as the text says it. */
+  state: string
   text: string
   answer: string
 }
@@ -53,10 +56,20 @@ export const layer = Layer.effect(
       (stop) => Effect.sync(stop)
     )
 
+    yield* Effect.forkScoped(
+      Stream.runForEach(link.changes, () =>
+        Effect.sync(() => {
+          for (const [key, { state }] of open) if ((taskOf(key)?.state ?? state) !== state) changed.add(key)
+          if (changed.size > 0) some.openUnsafe()
+        })
+      )
+    )
+
     const taskOf = (key: string): TaskView | undefined => link.view().snapshot?.tasks.find((task) => task.key === key)
 
     /** The document as it is now: reads what has come since the last time. */
     const textOf = Effect.fnUntraced(function* (task: TaskView, shown: Open) {
+      shown.state = task.state
       shown.text = Text.append(shown.text, shown.reader?.next() ?? "")
       if (task.endedAt !== undefined && shown.answer === "") {
         const runtime = yield* Effect.option(link.runtime)
@@ -97,7 +110,7 @@ export const layer = Layer.effect(
             ? undefined
             : yield* Effect.promise(async () => (await load()).transcript(stateDirectory, { taskId: task.id, acceptedAt: task.acceptedAt }))
         if (reader === undefined) log.debug(`no transcripts are known for ${key}`)
-        const shown: Open = { reader, text: "", answer: "" }
+        const shown: Open = { reader, state: task.state, text: "", answer: "" }
         open.set(key, shown)
         yield* documents.show(nameOf(key), yield* textOf(task, shown))
       })

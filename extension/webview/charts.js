@@ -35,7 +35,7 @@ export const makeBars = ({ percent = false, caption }) => {
     {
       width: 300,
       height,
-      padding: [8, 24, 0, 0],
+      padding: [8, 36, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {

@@ -32,6 +32,8 @@ const snapshotTasks = 2_000
 const snapshotEnds = 500
 
 export interface Parts {
+  /** Tasks that had ended before this start, and are shown again. */
+  readonly earlier: ReadonlyArray<Task>
   readonly dispatcher: Dispatcher
   readonly intake: Intake
   readonly batches: Batches
@@ -49,7 +51,7 @@ const bypassed = ["deadline", "retry", "cooldown", "rateLimit", "bulkhead", "cir
 
 export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
   const { deadLetters, journal, patterns, table } = core
-  const { batches, dispatcher, intake, permissions, settlement, shutdown, status, store, supervisor } = parts
+  const { batches, dispatcher, earlier, intake, permissions, settlement, shutdown, status, store, supervisor } = parts
   const view = (task: Task) => Views.taskView(core, dispatcher, task)
 
   const bypass = (operation: "cancel" | "remove" | "shutdown", subject: string): void => {
@@ -136,7 +138,7 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
     agents: Effect.sync(() => [...core.agents.values()].map((agent) => Views.agentView(core, agent))),
     tasks: Effect.sync(() => Array.from(table.all(), view)),
     snapshot: Effect.sync(() => {
-      const tasks = seen(table).map(view)
+      const tasks = seen(table, earlier).map(view)
       return {
         epoch: store.epoch,
         seq: journal.seq(),
@@ -213,8 +215,8 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
 }
 
 /** The tasks of a snapshot: all that run, the last that have ended, and of the others as many as there is room for, the oldest first. */
-const seen = (table: TaskTable): ReadonlyArray<Task> => {
-  const all = [...table.all()]
+const seen = (table: TaskTable, earlier: ReadonlyArray<Task>): ReadonlyArray<Task> => {
+  const all = [...earlier.filter(({ key }) => table.get(key) === undefined), ...table.all()]
   if (all.length <= snapshotTasks) return all
   const running = new Set(table.running())
   const ends = all

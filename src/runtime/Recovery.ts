@@ -96,6 +96,20 @@ export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Serv
   }
 })
 
+/** Of the tasks that were accepted last, so many are looked at for ends that are shown again. */
+const shownAgain = 500
+
+/** What ended before this start, among the last tasks: it is shown to whoever looks now, and is no part of the work. */
+export const earlierEnds = (core: Core, store: Store["Service"], loaded: Loaded) =>
+  Effect.map(
+    store.tasks({
+      states: ["succeeded", "dead-lettered", "cancelled"],
+      after: String(loaded.order - shownAgain),
+      limit: shownAgain
+    }),
+    (tasks) => tasks.filter(({ key }) => core.table.get(key) === undefined)
+  )
+
 /** The runtime's own end, as the fault of the attempts that it interrupted. Nobody is to blame. */
 const hostEnded: Fault = { _tag: "LocalStall", detail: "the host ended while the attempt was running", lagMillis: 0 }
 

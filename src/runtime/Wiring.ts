@@ -228,6 +228,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const reaped = yield* Recovery.reap(core, loaded, yield* Reaper)
     yield* Recovery.adopt(core, store, batches, loaded, away)
     yield* redrives.load(loaded)
+    const earlier = yield* Recovery.earlierEnds(core, store, loaded)
     const recovered = yield* Recovery.reconcile(core, settlement, attempts, loaded)
     yield* journal.commit([append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })])
     yield* Checks.register(core)
@@ -261,6 +262,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     }
 
     return Controls.make(core, {
+      earlier,
       batches,
       dispatcher,
       intake,

