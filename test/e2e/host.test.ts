@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, afterEach, assert, beforeAll, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest"
 import { alive, Browser, demoAgent, hostProgram, inEditor, node, Vsc, type Window } from "./harness.ts"
 
 inEditor("the host behind a window of a real VS Code", () => {
