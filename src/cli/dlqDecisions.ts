@@ -5,7 +5,8 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import type { DeadLetter, DecisionResult, Filter } from "../reliability/DeadLetterQueue.ts"
+import * as BulkRedrive from "../reliability/BulkRedrive.ts"
+import { type DeadLetter, type DecisionResult, defaults, type Filter } from "../reliability/DeadLetterQueue.ts"
 import * as DeadLetters from "./deadLetters.ts"
 import { json, stateDir } from "./flags.ts"
 import { OperationRefused } from "./OperationRefused.ts"
@@ -20,27 +21,75 @@ const aboutAgent = ({ kind }: DeadLetter): boolean => kind === "spawn" || kind =
 const agentReason = ({ kind, subject }: DeadLetter): string =>
   `it is about the ${kind} of agent ${subject}: the next nofx run starts that agent anew`
 
-const retryOne = (runtime: Parameters<Parameters<typeof operate>[1]>[0], hosted: boolean, letter: DeadLetter) =>
+type Runtime = Parameters<Parameters<typeof operate>[1]>[0]
+
+/** What came of one letter. `end`: of its work, where a host did it meanwhile. */
+interface Retried {
+  readonly id: string
+  readonly subject: string
+  readonly end?: "succeeded" | "failed"
+  readonly refused?: string
+}
+
+const retryOne = (runtime: Runtime, hosted: boolean, letter: DeadLetter): Effect.Effect<Retried> =>
   Effect.gen(function* () {
-    if (aboutAgent(letter) && !hosted) return { id: letter.id, refused: agentReason(letter) }
-    const result = yield* runtime.retryDLQMessage(letter.id)
+    const { id, subject } = letter
+    if (aboutAgent(letter) && !hosted) return { id, subject, refused: agentReason(letter) }
+    const result = yield* runtime.retryDLQMessage(id)
     switch (result._tag) {
       case "Redriven":
-        return result.outcome === "failed" ? { id: letter.id, refused: result.letter.reason } : { id: letter.id, subject: letter.subject }
+        if (result.outcome === "failed") return { id, subject, refused: result.letter.reason }
+        return { id, subject, ...(result.outcome === "resolved" ? { end: "succeeded" as const } : {}) }
       case "InFlight":
-        return { id: letter.id, refused: "it is being redriven already" }
+        return { id, subject, refused: "it is being redriven already" }
       case "Gone":
-        return { id: letter.id, refused: "it is not in the queue" }
+        return { id, subject, refused: "it is not in the queue" }
       case "Blocked":
-        return { id: letter.id, refused: result.reason }
+        return { id, subject, refused: result.reason }
     }
   })
+
+/** To the end of its work, which somebody does. */
+const retryToEnd = (runtime: Runtime, letter: DeadLetter): Effect.Effect<Retried> =>
+  Effect.gen(function* () {
+    const retried = yield* retryOne(runtime, true, letter)
+    if (retried.refused !== undefined || retried.end !== undefined) return retried
+    const state = yield* Effect.map(runtime.await(letter.subject), (end) => end.state).pipe(
+      Effect.catchTag("TaskNotFound", () => Effect.succeed("cancelled" as const))
+    )
+    return { ...retried, end: state === "succeeded" ? "succeeded" : "failed" }
+  })
+
+/**
+ * Many: beside a host one goes first, and the rest follow only when it succeeded; what failed them all may not be over. Without one nothing
+ * runs yet, and they only wait.
+ */
+const retryMany = Effect.fnUntraced(function* (runtime: Runtime, hosted: boolean, letters: ReadonlyArray<DeadLetter>) {
+  if (!hosted)
+    return { results: yield* Effect.forEach(letters, (letter) => retryOne(runtime, false, letter)), skipped: 0, stopped: undefined }
+  const byId = new Map(letters.map((letter) => [letter.id, letter]))
+  const results: Array<Retried> = []
+  const { redriveConcurrency: concurrency, stopAfter, stopAtFailureRate } = defaults
+  const { skipped, stopped } = yield* BulkRedrive.run(
+    [...byId.keys()],
+    (letterId) =>
+      Effect.map(retryToEnd(runtime, byId.get(letterId)!), (retried): BulkRedrive.Settled => {
+        results.push(retried)
+        return retried.refused !== undefined ? "blocked" : retried.end === "succeeded" ? "resolved" : "failed"
+      }),
+    { concurrency, stopAfter, stopAtFailureRate }
+  )
+  return { results, skipped, stopped }
+})
 
 export const retryCommand = Command.make(
   "retry",
   {
     id: Argument.optional(id),
-    all: Flag.Boolean("all").pipe(Flag.withDescription("Every dead letter that waits for a decision"), Flag.withDefault(false)),
+    all: Flag.Boolean("all").pipe(
+      Flag.withDescription("Every dead letter that waits for a decision; beside a host one goes first, and the rest when it has succeeded"),
+      Flag.withDefault(false)
+    ),
     cause: Flag.String("cause").pipe(
       Flag.withMetavar("CLASS"),
       Flag.withDescription("With --all: only those of this class, such as Outage"),
@@ -52,14 +101,15 @@ export const retryCommand = Command.make(
   Effect.fnUntraced(function* (input) {
     if (Option.isSome(input.id) === input.all) return yield* new OperationRefused({ reason: "Say one ID, or --all" })
     if (Option.isSome(input.cause) && !input.all) return yield* new OperationRefused({ reason: "--cause goes with --all" })
-    const { hosted, results } = yield* operate(Option.getOrUndefined(input.stateDir), (runtime, hosted) =>
+    const { hosted, results, skipped, stopped } = yield* operate(Option.getOrUndefined(input.stateDir), (runtime, hosted) =>
       Effect.gen(function* () {
         const letters = yield* runtime.getDLQMessages
         const wanted = Option.isSome(input.id)
           ? letters.filter((letter) => letter.id === Option.getOrUndefined(input.id))
           : letters.filter(({ cause, status }) => status === "pending" && (Option.isNone(input.cause) || input.cause.value === cause))
         if (Option.isSome(input.id) && wanted.length === 0) return yield* DeadLetters.notFound(input.id.value)
-        return { hosted, results: yield* Effect.forEach(wanted, (letter) => retryOne(runtime, hosted, letter)) }
+        if (!input.all) return { hosted, results: [yield* retryOne(runtime, hosted, wanted[0]!)], skipped: 0, stopped: undefined }
+        return { hosted, ...(yield* retryMany(runtime, hosted, wanted)) }
       })
     )
     const refused = results.filter((result) => result.refused !== undefined)
@@ -67,9 +117,11 @@ export const retryCommand = Command.make(
       return yield* new OperationRefused({ reason: `Dead letter ${input.id.value} cannot be retried: ${refused[0]!.refused}` })
     }
     const redriven = results.filter((result) => result.refused === undefined)
-    if (input.json) return yield* Console.log(JSON.stringify({ _tag: "DeadLettersRetried", redriven, refused }))
-    for (const result of redriven) yield* Console.log(`${result.id}: ${result.subject} is queued again`)
+    if (input.json) return yield* Console.log(JSON.stringify({ _tag: "DeadLettersRetried", redriven, refused, skipped, stopped }))
+    for (const { end, id, subject } of redriven) yield* Console.log(`${id}: ${subject} ${endText(end)}`)
     for (const result of refused) yield* Console.log(`${result.id}: left as it is: ${result.refused}`)
+    if (stopped !== undefined) return yield* Console.log(`Stopped: ${stopped}. ${skipped} were left as they are`)
+    if (redriven.some(({ end }) => end !== undefined)) return
     const when = hosted
       ? "The host that runs here starts it."
       : "It runs with the next nofx run of its task file, which goes on with its batch."
@@ -81,12 +133,15 @@ export const retryCommand = Command.make(
   )
 )
 
+const endText = (end: Retried["end"]): string =>
+  end === undefined ? "is queued again" : end === "succeeded" ? "has succeeded" : "has failed again"
+
 /** One decision about one letter. */
 const decided = (
   name: "discard" | "restore",
   done: string,
   description: string,
-  decide: (runtime: Parameters<Parameters<typeof operate>[1]>[0], letterId: string) => Effect.Effect<DecisionResult>
+  decide: (runtime: Runtime, letterId: string) => Effect.Effect<DecisionResult>
 ) =>
   Command.make(
     name,

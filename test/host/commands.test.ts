@@ -57,6 +57,35 @@ const somewhere = Effect.gen(function* () {
 })
 
 describe("commands beside a host", () => {
+  it.live("C28 of many dead letters that are retried one goes first, and the rest only when it has succeeded", () =>
+    Effect.gen(function* () {
+      const { json, nofx, options, root } = yield* somewhere
+      yield* Launcher.launch(options)
+      const { runtime } = yield* LocalHost.connect({ ...options, start: false })
+      yield* runtime.spawn({ id: "sh", driver: "command", command: ["sh", "-c", `test -f ${root}/mended`] })
+      const ids = ["a", "b", "c"]
+      for (const id of ids) {
+        yield* runtime.submit({ id, effect: "idempotent" })
+        assert.strictEqual((yield* runtime.await(id)).state, "dead-lettered")
+      }
+      const runs = Effect.map(runtime.tasks, (tasks) => tasks.map((task) => task.run))
+
+      const failed = yield* json("dlq", "retry", "--all")
+      assert.deepInclude(failed, { skipped: 2, stopped: "the first one failed again", refused: [] })
+      assert.deepEqual(
+        failed.redriven.map(({ end, subject }: { end: string; subject: string }) => [subject, end]),
+        [["a", "failed"]]
+      )
+      assert.deepEqual(yield* runs, [2, 1, 1])
+
+      fs.writeFileSync(path.join(root, "mended"), "")
+      const { out } = yield* nofx("dlq", "retry", "--all")
+      assert.lengthOf(out.match(/has succeeded/g) ?? [], 3, out)
+      assert.deepEqual(yield* runs, [3, 2, 2])
+      assert.deepEqual(yield* runtime.getDLQMessages, [])
+    })
+  )
+
   it.live("C54 they ask the host instead of refusing, and show this instant", () =>
     Effect.gen(function* () {
       const { json, nofx, options } = yield* somewhere
