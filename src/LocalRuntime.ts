@@ -16,7 +16,7 @@ import * as ProcessTree from "./agent/ProcessTree.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
 import * as RedisOptions from "./reliability/RedisOptions.ts"
 import * as Redaction from "./reliability/Redaction.ts"
-import type { RuntimeConfig } from "./RuntimeConfig.ts"
+import * as RuntimeConfig from "./RuntimeConfig.ts"
 import { Environment } from "./runtime/Environment.ts"
 import { toReap } from "./runtime/Recovery.ts"
 import * as AccountStore from "./store/AccountStore.ts"
@@ -28,7 +28,8 @@ import * as Telemetry from "./telemetry/Telemetry.ts"
 import { version } from "./version.ts"
 
 export interface Options {
-  readonly config: RuntimeConfig
+  /** Default: `RuntimeConfig.defaults`. */
+  readonly config?: RuntimeConfig.RuntimeConfig
   /** Where agents work that name no directory. Absolute. */
   readonly cwd: string
   /** The environment that agents and checks inherit; its secrets are kept out of whatever is written or told. */
@@ -56,11 +57,17 @@ interface RuntimePlace {
   readonly restoresAgents: boolean
 }
 
+interface Configured extends Options {
+  readonly config: RuntimeConfig.RuntimeConfig
+}
+
+const configured = (options: Options): Configured => ({ config: RuntimeConfig.defaults, ...options })
+
 /** The variables that say where telemetry goes; none where it is switched off. */
-const collector = ({ config, env }: Options): Options["env"] => (config.telemetry.otlp ? env : {})
+const collector = ({ config, env }: Configured): Options["env"] => (config.telemetry.otlp ? env : {})
 
 /** `base`: where worktrees lie. */
-const runtime = (options: Options, base: string, place: RuntimePlace) => {
+const runtime = (options: Configured, base: string, place: RuntimePlace) => {
   const redactor = Redaction.make(Redaction.secretsOf(options.env))
   return Telemetry.exported(
     AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)),
@@ -107,7 +114,7 @@ const runtime = (options: Options, base: string, place: RuntimePlace) => {
 
 /** Everything is gone with the process, except the outputs of agents, which lie in `directory`. */
 export const layerMemory = (options: Options & { readonly directory: string }) =>
-  runtime(options, options.directory, { directory: options.directory, waitsForClients: false, restoresAgents: false }).pipe(
+  runtime(configured(options), options.directory, { directory: options.directory, waitsForClients: false, restoresAgents: false }).pipe(
     Layer.provide(MemoryStore.layer())
   )
 
@@ -137,7 +144,7 @@ const accounts = (directory: string): Layer.Layer<AccountStore.AccountStore> =>
  * `StoreUnavailable`, `SchemaTooNew` or `SqliteMissing` when the database cannot be used.
  */
 export const layer = (options: DurableOptions) =>
-  runtime(options, options.stateDirectory, {
+  runtime(configured(options), options.stateDirectory, {
     directory: `${options.stateDirectory}/agents`,
     waitsForClients: options.attended ?? options.kind === "host",
     restoresAgents: options.kind === "host"
