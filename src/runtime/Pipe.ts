@@ -141,11 +141,8 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
       for (const permit of taken) local?.undo(permit)
       gate.undo(gatePermit)
     }
-    for (const [limit, key] of [
-      [limits.operation, request.operation],
-      [limits.account, request.account]
-    ] as const) {
-      if (limit === undefined) continue
+    const take = (limit: RateLimiter.Limit | undefined, key: string): Refusal | undefined => {
+      if (limit === undefined) return undefined
       if (local === undefined) {
         const before = refused.get(nameOf(limit, key))
         if (before !== undefined && before.notBefore > now) {
@@ -155,7 +152,7 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
         }
         refused.delete(nameOf(limit, key))
         elsewhere.push({ limit, key })
-        continue
+        return undefined
       }
       const permit = local.tryAcquire(limit, key, 1, now)
       if (permit._tag === "RateLimitExceeded") {
@@ -163,7 +160,10 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
         return refuse("rateLimit", permit)
       }
       taken.push(permit)
+      return undefined
     }
+    const exceeded = take(limits.operation, request.operation) ?? take(limits.account, request.account)
+    if (exceeded !== undefined) return exceeded
     if (elsewhere.length === 0) trace?.(request.operation, "rateLimit", "passed", request.subject)
 
     const place = bulkhead.tryAcquire(request.account)
@@ -193,24 +193,25 @@ export const make = (patterns: Patterns, options: Options): Pipe => {
       bulkhead.release(place)
       return true
     }
-    const reserve = Effect.match(limiter.acquireAll(elsewhere), {
-      onSuccess: (permits): undefined => {
-        taken.push(...permits)
-        // It ended meanwhile.
-        if (settled) refund()
-        trace?.(request.operation, "rateLimit", "passed", request.subject)
-      },
-      onFailure: (error) => {
-        const answer = refuse("rateLimit", error)
-        if (answer.notBefore !== undefined)
-          refused.set(nameOf({ name: error.limit }, error.key), { ...answer, notBefore: answer.notBefore })
-        return answer
-      }
-    })
+    const reserve = () =>
+      Effect.match(limiter.acquireAll(elsewhere), {
+        onSuccess: (permits): undefined => {
+          taken.push(...permits)
+          // It ended meanwhile.
+          if (settled) refund()
+          trace?.(request.operation, "rateLimit", "passed", request.subject)
+        },
+        onFailure: (error) => {
+          const answer = refuse("rateLimit", error)
+          if (answer.notBefore !== undefined)
+            refused.set(nameOf({ name: error.limit }, error.key), { ...answer, notBefore: answer.notBefore })
+          return answer
+        }
+      })
     return {
       _tag: "Admission",
       probe: agent.probe || account.probe,
-      reserve: elsewhere.length === 0 ? undefined : reserve,
+      reserve: elsewhere.length === 0 ? undefined : reserve(),
       progress: () => {
         if (agent.probe) breaker.record(agent, "success")
         if (account.probe) breaker.record(account, "success")
