@@ -4,6 +4,7 @@ import type { Agents } from "./Agents.ts"
 import type { Scene } from "./Scene.ts"
 import * as Random from "./SeededRandom.ts"
 import type { SimulatedDisk } from "./SimulatedStore.ts"
+import type { Uptime } from "./Uptime.ts"
 
 /** The live runtime compares its clocks this often: a jump is noticed that much later, at most. Milliseconds. */
 const noticedWithin = 15_000
@@ -27,7 +28,7 @@ export interface Parts {
   /** Ends the process; `restart`: milliseconds until the next one. */
   readonly crash: (restart: number) => void
   /** No work is accepted or begun: from now on, or no longer. */
-  readonly unavailable: (reason: string, on: boolean) => void
+  readonly unavailable: Uptime["set"]
 }
 
 export const make = (scene: Scene, parts: Parts): Machine => {

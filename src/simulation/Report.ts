@@ -1,6 +1,7 @@
 /** A report of simulations as one HTML file that needs nothing else: figures, what each pattern is worth, and time lines as drawings. */
 import * as Duration from "effect/Duration"
 import type { Result } from "./Result.ts"
+import * as Uptime from "./Uptime.ts"
 import type { Sample, Span } from "./Watcher.ts"
 
 export interface Compared {
@@ -95,6 +96,10 @@ const rows = (result: Result): ReadonlyArray<readonly [string, string]> => [
   ["Possible tasks that succeeded in time", `${percent(result.availability)} (95 % interval from ${percent(result.availabilityLower95)})`],
   ["without any help of a person", percent(result.unattendedAvailability)],
   ["Time in which the runtime took and gave work", percent(result.runtimeAvailability)],
+  [
+    "Time lost: killed / stalled / disk full / starting / intake stopped",
+    Uptime.reasons.map((reason) => millis(result.unavailableMillis[reason])).join(" / ")
+  ],
   ["Tasks accepted / possible / in time", `${count(result.accepted)} / ${count(result.possible)} / ${count(result.inTime)}`],
   ["Lost / run twice / wrongly ended", `${result.lost} / ${result.duplicated} / ${result.wrongEnds}`],
   ["Poison / escaped", `${count(result.poison)} / ${result.poisonEscaped}`],

@@ -4,6 +4,7 @@ import type { Quantiles } from "./Histogram.ts"
 import type { Violation } from "./Ledger.ts"
 import * as Random from "./SeededRandom.ts"
 import * as Statistics from "./Statistics.ts"
+import * as Uptime from "./Uptime.ts"
 import type { Sample, Span } from "./Watcher.ts"
 import type { World } from "./World.ts"
 
@@ -46,6 +47,8 @@ export interface Result {
   readonly unattendedAvailability: number
   /** Share of the awake time in which the runtime accepted and dispatched work. */
   readonly runtimeAvailability: number
+  /** Where the rest of it went: killed and not started again, event loop stalled, disk full (the machine's); starting, taking no work (its own). */
+  readonly unavailableMillis: { readonly [R in Uptime.Reason]: number }
   readonly crashes: number
   /** Operations that went through the pipe: attempts of tasks. */
   readonly operations: number
@@ -62,8 +65,8 @@ export interface Result {
   readonly parked: Quantiles
   /** Why possible tasks failed the indicator. */
   readonly failures: Readonly<Record<string, number>>
-  /** Which ones; the first hundred of the first seed. */
-  readonly failedTasks: ReadonlyArray<{ readonly taskId: string; readonly why: string }>
+  /** Which ones; the first hundred of each seed. */
+  readonly failedTasks: ReadonlyArray<{ readonly seed: number; readonly taskId: string; readonly why: string }>
   /** Promises that were broken; the first hundred. */
   readonly violations: ReadonlyArray<Violation>
   readonly events: number
@@ -81,6 +84,7 @@ export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "ag
   const { ledger } = scene
   const { counts, days } = ledger
   const awake = world.awake()
+  const unavailableMillis = world.unavailable()
   return {
     ...given,
     seeds: 1,
@@ -101,7 +105,8 @@ export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "ag
     availability: Statistics.share(days),
     availabilityLower95: Statistics.lower95(days, Random.make(given.seed, "bootstrap")),
     unattendedAvailability: Statistics.share(ledger.unattended),
-    runtimeAvailability: awake === 0 ? 1 : 1 - world.unavailable() / awake,
+    runtimeAvailability: awake === 0 ? 1 : 1 - Uptime.reasons.reduce((sum, reason) => sum + unavailableMillis[reason], 0) / awake,
+    unavailableMillis,
     crashes: world.crashes(),
     operations: counts.attempts,
     extraAttempts: counts.extraAttempts,
@@ -111,7 +116,7 @@ export const resultOf = (world: World, given: Pick<Result, "seed" | "days" | "ag
     queueAge: ledger.queueAge.quantiles(),
     parked: ledger.parked.quantiles(),
     failures: Object.fromEntries(ledger.failures),
-    failedTasks: ledger.failed,
+    failedTasks: ledger.failed.map((failed) => ({ seed: given.seed, ...failed })),
     violations: ledger.violations,
     events: world.events(),
     eventLogSha256: world.eventLogSha256(),
@@ -172,6 +177,9 @@ export const together = (results: readonly [Result, ...Array<Result>]): Result =
     availabilityLower95: Statistics.lower95(clusters, Random.make(first.seed, "bootstrap")),
     unattendedAvailability: possible === 0 ? 1 : sum((result) => result.unattendedAvailability * result.possible) / possible,
     runtimeAvailability: sum((result) => result.runtimeAvailability * result.simulatedDays) / sum((result) => result.simulatedDays),
+    unavailableMillis: Object.fromEntries(
+      Uptime.reasons.map((reason) => [reason, sum((result) => result.unavailableMillis[reason])])
+    ) as Result["unavailableMillis"],
     crashes: sum((result) => result.crashes),
     operations: sum((result) => result.operations),
     extraAttempts: sum((result) => result.extraAttempts),
@@ -181,6 +189,7 @@ export const together = (results: readonly [Result, ...Array<Result>]): Result =
     queueAge: mostOf(results, (result) => result.queueAge),
     parked: mostOf(results, (result) => result.parked),
     failures,
+    failedTasks: results.flatMap((result) => result.failedTasks),
     violations: results.flatMap((result) => result.violations),
     events: sum((result) => result.events),
     clusters

@@ -27,6 +27,7 @@ import { accountIndex, accountName, agentId, type Host, type Scene } from "./Sce
 import * as Random from "./SeededRandom.ts"
 import type { SimulatedDisk } from "./SimulatedStore.ts"
 import type { Timeline } from "./Timeline.ts"
+import * as Uptime from "./Uptime.ts"
 import * as Watcher from "./Watcher.ts"
 import type { Workload } from "./Workload.ts"
 
@@ -59,7 +60,7 @@ export interface World {
   readonly eventLogSha256: () => string
   /** Awake milliseconds so far, and those of them in which no work was accepted or begun. */
   readonly awake: () => number
-  readonly unavailable: () => number
+  readonly unavailable: () => ReturnType<Uptime.Uptime["lost"]>
   /** Ends it here: what is open counts as far as its deadline is over. */
   readonly conclude: () => void
 }
@@ -86,18 +87,8 @@ export const make = (options: Options): World => {
   const hash = createHash("sha256")
   let disk = options.makeDisk()
 
-  const reasons = new Set<string>(["down"])
-  let unavailableSince: number | undefined = 0
-  let unavailable = 0
-  const setUnavailable = (reason: string, on: boolean): void => {
-    if (on) reasons.add(reason)
-    else reasons.delete(reason)
-    if (reasons.size > 0) unavailableSince ??= timeline.now()
-    else if (unavailableSince !== undefined) {
-      unavailable += timeline.now() - unavailableSince
-      unavailableSince = undefined
-    }
-  }
+  const uptime = Uptime.make(timeline.now)
+  uptime.set("recovery", true)
 
   const calendar = (): number => timeline.now() + machine.slept()
   const unix = (time: number): number => epoch + time + machine.stepped()
@@ -135,8 +126,8 @@ export const make = (options: Options): World => {
     }
     if (event.seq !== undefined) lastSeq = event.seq
     if (event._tag === "TaskAccepted") arrivals.onAccepted(event.taskId)
-    else if (event._tag === "IntakePaused") setUnavailable("intake", true)
-    else if (event._tag === "IntakeResumed") setUnavailable("intake", false)
+    else if (event._tag === "IntakePaused") uptime.set("intake", true)
+    else if (event._tag === "IntakeResumed") uptime.set("intake", false)
     ledger.onEvent(event)
     watcher.onEvent(event)
     person.onEvent(event)
@@ -180,7 +171,7 @@ export const make = (options: Options): World => {
       yield* runtime.subscribe(onEvent)
       yield* checkLost(store)
       own.runtime = runtime
-      setUnavailable("down", false)
+      uptime.set("recovery", false)
       arrivals.onStart()
       person.onStart()
       for (let agent = 0; agent < agentCount; agent++) {
@@ -193,6 +184,7 @@ export const make = (options: Options): World => {
   const start = (): void => {
     if (finished) return
     const number = ++incarnations
+    uptime.set("restart", false)
     const own: Host = {
       incarnation: Incarnation.make(timeline, wall, Random.make(seed, `incarnation ${number}`)),
       runtime: undefined,
@@ -214,8 +206,9 @@ export const make = (options: Options): World => {
     crashes++
     host.incarnation.crash()
     host = undefined
-    setUnavailable("down", true)
-    setUnavailable("intake", false)
+    uptime.set("restart", true)
+    uptime.set("recovery", true)
+    uptime.set("intake", false)
     watcher.onCrash()
     disk.crash(Random.make(seed, `crash ${crashes}`))
     if (options.forgets) {
@@ -227,7 +220,7 @@ export const make = (options: Options): World => {
     timeline.at(timeline.now() + restart, start)
   }
 
-  const machine = Machine.make(scene, { disk: () => disk, agents, crash, unavailable: setUnavailable })
+  const machine = Machine.make(scene, { disk: () => disk, agents, crash, unavailable: uptime.set })
   const arrivals = Arrivals.make(scene, until)
 
   /** Is there anything whose fate is not decided yet? */
@@ -278,7 +271,7 @@ export const make = (options: Options): World => {
     events: () => events,
     eventLogSha256: () => hash.copy().update(pending).digest("hex"),
     awake: timeline.now,
-    unavailable: () => unavailable + (unavailableSince === undefined ? 0 : timeline.now() - unavailableSince),
+    unavailable: uptime.lost,
     conclude: finish
   }
 }

@@ -2,7 +2,7 @@
  * The order in which waiting tasks get their turn.
  *
  * Tasks that could go to the same agents form a lane; within a lane and between lanes the order is priority, then age. Waiting raises
- * priority: a task's rank is fixed when it is accepted, one level of priority being worth `ageing` milliseconds of waiting, so that nothing
+ * priority: a task's rank is fixed when it is accepted, and the same in each of its runs, one level of priority being worth `ageing` milliseconds of waiting, so that nothing
  * starves and nothing has to be re-sorted as time passes. Pure bookkeeping: it knows no time and wakes nobody.
  */
 import type { Task } from "./Task.ts"
@@ -124,7 +124,7 @@ export const make = (ageing: number): TaskQueue => {
       if (entries.has(task.key)) return
       const entry: Entry = {
         key: task.key,
-        rank: task.runStartedAt - levels[task.spec.priority] * ageing,
+        rank: task.acceptedAt - levels[task.spec.priority] * ageing,
         order: task.order,
         unsafe: task.spec.effect === "unsafe",
         lane: undefined,

@@ -30,6 +30,13 @@ describe("TaskQueue", () => {
     assert.deepEqual(drain(queue), ["high", "medium-early", "medium-late", "low"])
   })
 
+  it("C28 C55 gives a redriven task the turn of its age: those who wait for it have waited longest", () => {
+    const queue = TaskQueue.make(ageing)
+    queue.add(task("newer", 2, 10, "medium"))
+    queue.add(TaskLife.redriven(task("redriven", 1, 0, "medium"), 500))
+    assert.deepEqual(drain(queue), ["redriven", "newer"])
+  })
+
   it("C52 lets a task that waited long enough overtake newer ones of higher priority: nothing starves", () => {
     const queue = TaskQueue.make(ageing)
     queue.add(task("old-low", 1, 0, "low"))
