@@ -11,9 +11,6 @@ if (major < 22 || (major === 22 && minor < 19)) {
 // Half of the time to the first line is compiling.
 module.enableCompileCache()
 
-// A reader that has seen enough (`nofx ... | head`) is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 70))
-
 const { availableParallelism } = await import("node:os")
 const [{ run }, { exitCodeOf, lastWords }, { Machine }, Effect, Layer, Logger, References, NodeServices] = await Promise.all([
   import("./Cli.ts"),
@@ -81,6 +78,16 @@ const onSignal = (): void => {
   if (listeners.size === 0) return fiber.interruptUnsafe()
   for (const listener of [...listeners]) listener(signals)
 }
+let unread = false
+/** A reader that has seen enough (`nofx ... | head`) is no error; work that goes on is brought to an end, for nobody could see how it ends. */
+const onUnread = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== "EPIPE") process.exit(70)
+  if (unread) return
+  unread = true
+  if (listeners.size === 0) process.exit(0)
+  onSignal()
+}
+process.stdout.on("error", onUnread)
 process.on("SIGINT", onSignal)
 process.on("SIGTERM", onSignal)
 

@@ -281,6 +281,27 @@ describe("commands about a state directory", () => {
       assert.deepInclude(after.agents[0], { id: "sh", state: "stopped", account: "sleep" })
     })
   )
+
+  it.live("C42 C51 a run whose reader has gone drains, leaves no process, and says by its exit code that it is not finished", () =>
+    Effect.gen(function* () {
+      const { env, json, root, state, write } = yield* place
+      const pid = join(root, "pid")
+      const program = `echo $$ > ${pid}; sleep 0.2`
+      const tasks = [1, 2, 3, 4, 5].map((n) => `{id: t${n}}`).join(", ")
+      const file = write(
+        "unread.yaml",
+        `agents: [{id: sh, driver: command, command: [sh, -c, ${JSON.stringify(program)}]}]\ntasks: [${tasks}]\n`
+      )
+      const child = yield* started([main, "run", file, "--state-dir", state], env)
+      const ended = new Promise<number | null>((resolve) => child.on("exit", resolve))
+      child.stdout?.once("data", () => child.stdout?.destroy())
+      assert.strictEqual(yield* Effect.promise(() => ended), 130)
+      assert.throws(() => process.kill(Number(readFileSync(pid, "utf8")), 0), /ESRCH/)
+      const { queued, succeeded, ...others } = counts(yield* json("status"))
+      assert.deepEqual(others, {})
+      assert.strictEqual(queued! + succeeded!, 5)
+    })
+  )
 })
 
 /** The command as a process; killed with the scope. */
