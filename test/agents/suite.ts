@@ -142,7 +142,9 @@ export const suite = (agent: RealAgent): void => {
         const { base, failures, file, model, runtime, spawn } = yield* world()
         yield* spawn(agent, mode)
         model.fail([{ kind: "cut", by: "hang" }])
-        const fiber = yield* Effect.forkChild(runtime.execute("a", task("t")), { startImmediately: true })
+        // Over the protocol it goes on with its session; what a command did is not known.
+        const effect = mode === "acp" ? "resumable" : "idempotent"
+        const fiber = yield* Effect.forkChild(runtime.execute("a", task("t", { effect })), { startImmediately: true })
         yield* model.reached(1)
         process.kill(processesBelow(base)[0] ?? 0, "SIGKILL")
         const end = yield* Fiber.join(fiber)
