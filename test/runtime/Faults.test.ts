@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import type { Activity } from "../../src/agent/AgentDriver.ts"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { EventOf, RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import * as Scripted from "../support/runtime.ts"
@@ -190,6 +191,34 @@ describe("AgentRuntime's answers to faults", () => {
       ).pipe(Effect.provideService(Clock.Clock, jumping))
     })
   )
+
+  // What a quiet agent does in a second, and whether that is a sign of life.
+  const signs: ReadonlyArray<readonly [string, (seconds: number) => Partial<Activity>, boolean]> = [
+    ["computes", (seconds) => ({ cpuMillis: seconds * 900 }), true],
+    ["reads and writes", (seconds) => ({ ioBytes: seconds * 100_000 }), true],
+    ["changes files", (seconds) => ({ files: `${Math.floor(seconds / 60)}` }), true],
+    ["starts and ends tools", (seconds) => ({ processes: 1 + (Math.floor(seconds / 60) % 2) }), true],
+    ["only keeps house", (seconds) => ({ cpuMillis: seconds * 10, ioBytes: seconds * 100 }), false]
+  ]
+  for (const [what, does, lives] of signs) {
+    it.effect(`C49 C50 a quiet agent that ${what} ${lives ? "is left alone" : "has stalled"}`, () => {
+      const activity = Effect.clockWith((clock) =>
+        Effect.map(clock.currentTimeMillis, (now): Activity => ({ ...Scripted.idle, ...does(now / 1_000) }))
+      )
+      return withRuntime(
+        { drivers: { fake: driver(succeedAfter("50 minutes"), { activity }) }, config: { timeLimit: { stall: "5 minutes" } } },
+        (runtime, events) =>
+          Effect.gen(function* () {
+            yield* runtime.spawn({ id: "a", driver: "fake" })
+            yield* runtime.submit({ id: "t" })
+            yield* TestClock.adjust("51 minutes")
+            assert.strictEqual((yield* runtime.await("t")).state, lives ? "succeeded" : "dead-lettered")
+            const [ended] = of(events, "AttemptEnded")
+            assert.strictEqual(ended?.fault?._tag, lives ? undefined : "Stalled")
+          })
+      )
+    })
+  }
 
   it.effect("C69 who waits for a person leaves its permits to others, and goes on only when it has them again", () => {
     const asks: Scripted.Script = (attempt) =>

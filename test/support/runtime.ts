@@ -1,6 +1,7 @@
 /** A runtime over the memory store and drivers that a test scripts. */
 import { Context, type Duration, Effect, Layer } from "effect"
 import {
+  type Activity,
   type AgentDriver,
   AgentDrivers,
   type AttemptContext,
@@ -37,10 +38,18 @@ export const afterStart =
 
 export const succeedAfter = (duration: Duration.Input): Script => afterStart(Effect.as(Effect.sleep(duration), claim()))
 
+/** What is measured of a process that does nothing. */
+export const idle: Activity = { cpuMillis: 0, ioBytes: 0, processes: 1, files: "" }
+
 /** A driver without processes. */
 export const driver = (
   script: Script,
-  more: { readonly open?: Effect.Effect<void, Fault>; readonly exited?: Effect.Effect<Fault>; readonly resumable?: boolean } = {}
+  more: {
+    readonly open?: Effect.Effect<void, Fault>
+    readonly exited?: Effect.Effect<Fault>
+    readonly resumable?: boolean
+    readonly activity?: Effect.Effect<Activity>
+  } = {}
 ): AgentDriver => ({
   stopMillis: 0,
   probe: () => Effect.void,
@@ -48,7 +57,7 @@ export const driver = (
     Effect.as(more.open ?? Effect.void, {
       resumable: more.resumable ?? false,
       exited: more.exited ?? Effect.never,
-      activity: Effect.succeed({ cpuMillis: 0, ioBytes: 0, processes: 1, files: "" }),
+      activity: more.activity ?? Effect.succeed(idle),
       run: (attempt) => script(attempt, spec.id)
     })
 })
