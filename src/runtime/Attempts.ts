@@ -15,7 +15,7 @@ import type { AgentSpec } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
 import * as Runaway from "../agent/Runaway.ts"
 import { thrownText } from "../reliability/CauseText.ts"
-import type { Claim, Task } from "../task/Task.ts"
+import type { Claim, Task, Usage } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import { append, type Agent, type Core, type Running, setAgentState, type Stop } from "./Core.ts"
 import type { Settlement } from "./Settlement.ts"
@@ -123,6 +123,8 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       tell("Waiting", `NofX itself stood still for ${Duration.format(Duration.millis(Math.round(millis)))}, which does not count`)
     )
     let tokensAtStart: number | undefined
+    /** As told last: who is stopped has no last word. */
+    let usage: Usage | undefined
 
     const onProgress = (progress: Progress): void => {
       watch.progress()
@@ -130,6 +132,12 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       const loop = runaway(progress)
       if (loop !== undefined) running.stop({ _tag: "Fault", fault: { _tag: "Runaway", detail: `no progress: ${loop}`, evidence: loop } })
       if (progress._tag === "Usage" && progress.usage.tokens !== undefined) {
+        usage = progress.usage
+        const spent = core.dayBudget.uses(attempt.id, progress.usage.tokens)
+        for (const { running: each } of spent === undefined ? [] : core.agents.values()) {
+          if (each !== undefined && spent?.attempts.has(each.attemptId) === true)
+            each.stop({ _tag: "Release", reason: spent.detail, final: false })
+        }
         tokensAtStart ??= TaskLife.spent(read(key)).tokens
         const limitTokens = task.spec.budget?.tokens
         if (limitTokens !== undefined && tokensAtStart + progress.usage.tokens >= limitTokens) {
@@ -176,10 +184,15 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     onInner(inner)
     const exit = yield* Fiber.await(inner)
     watch.cancel()
-    return yield* classify(key, exit, stopped())
+    return yield* classify(key, exit, stopped(), usage)
   })
 
-  const classify = (key: string, exit: Exit.Exit<Claim, AttemptFailure>, stop: Stop | undefined): Effect.Effect<Ended> =>
+  const classify = (
+    key: string,
+    exit: Exit.Exit<Claim, AttemptFailure>,
+    stop: Stop | undefined,
+    used: Usage | undefined
+  ): Effect.Effect<Ended> =>
     Effect.sync(() => {
       if (Exit.isSuccess(exit)) {
         // Before it is cut: half a secret is not recognised.
@@ -207,7 +220,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
           sessionId: reported?.sessionId,
           sessionLost: reported?.sessionLost,
           outputFile: reported?.outputFile,
-          usage: reported?.usage,
+          usage: reported?.usage ?? used,
           cause: cause === undefined ? undefined : core.redact(thrownText(cause)).slice(0, keptCause)
         }
       }

@@ -11,6 +11,7 @@ import type { RetryBudget } from "../reliability/Retry.ts"
 import type * as TimeLimit from "../reliability/TimeLimit.ts"
 import type { RuntimeConfig } from "../RuntimeConfig.ts"
 import type { Operation, RuntimeEvent, StageName } from "../RuntimeEvent.ts"
+import type { DayBudget } from "./DayBudget.ts"
 import type { Journal } from "./Journal.ts"
 import type { Admission, Patterns, Refusal, Request } from "./Pipe.ts"
 import type { TaskTable, Timer } from "./TaskTable.ts"
@@ -68,6 +69,7 @@ export interface Core {
   readonly config: RuntimeConfig
   readonly patterns: Patterns
   readonly retryBudget: RetryBudget
+  readonly dayBudget: DayBudget
   readonly deadLetters: DeadLetterQueue.DeadLetterQueue["Service"]
   /** What a dead letter's new state, as staged, means as an event. To be asked before it is accepted. */
   readonly letterEvent: (letter: DeadLetterQueue.DeadLetter) => RuntimeEvent

@@ -148,6 +148,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       config,
       patterns,
       retryBudget: retry.budget,
+      dayBudget,
       deadLetters,
       letterEvent: (letter) => ({ ...eventOf(deadLetters.get(letter.id), letter), at: wallNow() }),
       health,
@@ -214,9 +215,17 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
         table.written(keyOf(event.batch, event.taskId))
       }
     })
+    let dayEnds: TaskTable.Timer | undefined
     journal.onEvent((event) => {
       const changed = dayBudget.onEvent(event)
-      if (changed !== undefined) journal.note(...changed)
+      if (changed === undefined) return
+      journal.note(...changed)
+      dayEnds?.cancel()
+      const ends = dayBudget.ends()
+      if (ends === undefined) return
+      dayEnds = arm(ends.inMillis, () => {
+        for (const { running } of agents.values()) running?.stop({ _tag: "Release", reason: ends.detail, final: false })
+      })
     })
     yield* Wires.connect(core, { intake, redrives })
 

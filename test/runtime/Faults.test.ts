@@ -192,6 +192,46 @@ describe("AgentRuntime's answers to faults", () => {
     })
   )
 
+  it.effect("C66 what runs is given back when the day's tokens or its time are used up, and goes on the next day", () => {
+    const eats: Scripted.Script = (attempt) =>
+      Effect.gen(function* () {
+        yield* attempt.started()
+        for (let minute = 1; minute <= 3; minute++) {
+          yield* Effect.sleep("1 minute")
+          attempt.progress({ _tag: "Usage", usage: { tokens: minute * 100, toolCalls: minute } })
+        }
+        return claim()
+      })
+    const budgets: ReadonlyArray<readonly [object, string]> = [
+      [{ tokens: 350 }, "350 tokens"],
+      [{ time: "4 minutes" }, "4m"]
+    ]
+    return Effect.forEach(budgets, ([perDay, what]) =>
+      withRuntime({ drivers: { fake: driver(eats) }, config: { budget: { perDay } } }, (runtime, events) =>
+        Effect.gen(function* () {
+          for (const id of ["a", "b"]) {
+            yield* runtime.spawn({ id, driver: "fake" })
+            yield* runtime.submit({ id: `t-${id}`, agent: id, effect: "idempotent" })
+          }
+          yield* TestClock.adjust("10 minutes")
+          assert.lengthOf(of(events, "TaskSucceeded"), 0, what)
+          assert.lengthOf(of(events, "AttemptStarted"), 2, what)
+          for (const { durationMillis, outcome } of of(events, "AttemptEnded")) {
+            assert.strictEqual(outcome, "cancelled", what)
+            assert.isAtMost(durationMillis, 120_000, what)
+          }
+          assert.deepEqual(
+            of(events, "BudgetSpent").map(({ detail }) => detail),
+            [`today's budget of ${what} is spent`]
+          )
+          yield* runtime.cancel("t-b")
+          yield* TestClock.adjust("25 hours")
+          assert.lengthOf(of(events, "TaskSucceeded"), 1, what)
+        })
+      )
+    )
+  })
+
   // What a quiet agent does in a second, and whether that is a sign of life.
   const signs: ReadonlyArray<readonly [string, (seconds: number) => Partial<Activity>, boolean]> = [
     ["computes", (seconds) => ({ cpuMillis: seconds * 900 }), true],
