@@ -37,8 +37,9 @@ const reasons = {
 
 /** Snapshots are at least this far apart, in milliseconds. */
 export const refreshMillis = 250
-/** A snapshot that takes long may take at most this share of the time. */
+/** A snapshot that takes long may take at most this share of the time; but what is shown is never older than a second for it. */
 const costShare = 10
+const longestRest = 750
 /** Without an event: so often while somebody looks, since metrics change without one; and so often while nobody does. In milliseconds. */
 export const watchedMillis = 1_000
 const unwatchedMillis = 15_000
@@ -138,7 +139,7 @@ const make = Effect.gen(function* () {
     for (;;) {
       dirty.closeUnsafe()
       const cost = yield* takeSnapshot(runtime)
-      yield* Effect.sleep(Math.max(refreshMillis, cost * costShare))
+      yield* Effect.sleep(Math.min(Math.max(refreshMillis, cost * costShare), longestRest))
       yield* Effect.timeoutOption(dirty.await, watchers > 0 ? watchedMillis - refreshMillis : unwatchedMillis)
     }
   })

@@ -14,6 +14,10 @@ import { textsInSources } from "../../scripts/extension-texts.ts"
 const { contributes } = manifest
 const commands = contributes.commands.map(({ command }) => command)
 
+/** Is the condition the same, or one part of it? */
+const covers = (when: string, other: string): boolean =>
+  when.split(" && ").every((part) => other.includes(part)) || /\^agent\\\./.test(when)
+
 describe("the manifest", () => {
   it("C63 contributes exactly the commands that the extension registers, each in the category NofX", () => {
     assert.sameMembers(
@@ -44,6 +48,16 @@ describe("the manifest", () => {
       [...inMenus, ...inKeys, ...inTexts].filter((command) => !commands.includes(command) && !builtIn.includes(command)),
       []
     )
+  })
+
+  it("C63 has every action of a row in its menu too, for who cannot point at it", () => {
+    const items = contributes.menus["view/item/context"]
+    const inline = items.filter(({ group }) => group.startsWith("inline"))
+    const missing = inline.filter(
+      (item) =>
+        !items.some(({ command, group, when }) => command === item.command && !group.startsWith("inline") && covers(when, item.when))
+    )
+    assert.deepStrictEqual(missing, [])
   })
 
   it("C63 offers in the palette only what applies: every command that needs something says when", () => {

@@ -6,10 +6,10 @@ import type { Documents } from "../Documents.ts"
 import { ask, Editor, type Extension, type Log } from "../Editor.ts"
 import type { Hosts } from "../Hosts.ts"
 import type { Later } from "../Later.ts"
-import { Link } from "../Link.ts"
+import { Link, NotHere } from "../Link.ts"
 import type { PermissionPrompts } from "../PermissionPrompts.ts"
 import type { Programs } from "../Programs.ts"
-import type { Settings } from "../Settings.ts"
+import { Settings } from "../Settings.ts"
 import type { Transcripts } from "../Transcripts.ts"
 import type { Node, Subject } from "../trees/Node.ts"
 import { Trees } from "../trees/Trees.ts"
@@ -48,6 +48,12 @@ export const subjectsOf = (argument: unknown, selected: unknown, view: Parameter
       .map(subjectOf)
       .filter((subject) => subject !== undefined)
   })
+
+/** The directory of the window's folder; refused where agents cannot work. */
+export const folder = Effect.gen(function* () {
+  const place = (yield* Settings).place()
+  return place._tag === "ready" ? place.directory : yield* new NotHere({ place: place._tag })
+})
 
 /** A fresh snapshot of the runtime, which is reached if need be. */
 export const fresh = Effect.gen(function* () {

@@ -5,7 +5,7 @@ import { ask, Editor } from "../Editor.ts"
 import { Link } from "../Link.ts"
 import { Programs, type Startable } from "../Programs.ts"
 import { Settings } from "../Settings.ts"
-import { confirm, fresh, type Handler, pickAgent, said } from "./Handler.ts"
+import { confirm, folder, fresh, type Handler, pickAgent, said } from "./Handler.ts"
 import { Refused } from "./Refused.ts"
 
 /** The id, or the first of id-2, id-3 … that is free. */
@@ -33,8 +33,7 @@ const startAgent: Handler = () =>
   Effect.gen(function* () {
     const editor = yield* Editor
     const { t } = editor.l10n
-    const { snapshot } = yield* fresh
-    const taken = snapshot.agents.map(({ id }) => id)
+    yield* folder
     const found = yield* (yield* Programs).found
     const items = [
       ...found.map((each) => ({
@@ -56,6 +55,9 @@ const startAgent: Handler = () =>
     const agent = picked.each?.agent ?? (yield* typedAgent)
     if (agent === undefined) return
     yield* ask(() => editor.commands.executeCommand("nofx.agents.focus"))
+    // Only now is the host needed: whoever chooses nothing has started nothing.
+    const { snapshot } = yield* fresh
+    const taken = snapshot.agents.map(({ id }) => id)
     yield* spawn({ ...agent, id: freeId(agent.id, taken) })
   })
 

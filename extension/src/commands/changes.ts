@@ -3,15 +3,8 @@ import * as Effect from "effect/Effect"
 import { Documents } from "../Documents.ts"
 import { ask, Editor, Log } from "../Editor.ts"
 import * as Later from "../Later.ts"
-import { NotHere } from "../Link.ts"
-import { Settings } from "../Settings.ts"
-import { confirm, type Handler, said, subjectOf } from "./Handler.ts"
+import { confirm, folder, type Handler, said, subjectOf } from "./Handler.ts"
 import { Refused } from "./Refused.ts"
-
-const folder = Effect.gen(function* () {
-  const place = (yield* Settings).place()
-  return place._tag === "ready" ? place.directory : yield* new NotHere({ place: place._tag })
-})
 
 /** The worktree that is meant: of the argument's agent, else one that the user picks; `none`: there is none; undefined: none was picked. */
 const pickWorktree = Effect.fnUntraced(function* (directory: string, argument: unknown, title: string) {
