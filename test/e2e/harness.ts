@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type BrowserContext, chromium, type FrameLocator, type Locator, type Page } from "playwright-core"
+import type { TestContext } from "vitest"
 import { onPath, requires } from "../support/requirement.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -371,6 +372,11 @@ export class Window {
   /** Closes it in order, as a user does. */
   async close(): Promise<void> {
     await this.page.close({ runBeforeUnload: true })
+  }
+
+  /** A picture of what it shows, when the test has failed. */
+  async shotIfFailed({ task }: TestContext): Promise<void> {
+    if (task.result?.state === "fail") await this.shot(`FAILED-${task.name.replaceAll(/\W+/g, "-").slice(0, 80)}`)
   }
 
   async shot(name: string): Promise<void> {

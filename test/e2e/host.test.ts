@@ -23,9 +23,7 @@ inEditor("the host behind a window of a real VS Code", () => {
     await window.choose("demo")
     await window.row(/Agent demo, Idle/).waitFor()
   })
-  afterEach(async (context) => {
-    if (context.task.result?.state === "fail") await window.shot(`FAILED-${context.task.name.replaceAll(/\W+/g, "-").slice(0, 80)}`)
-  })
+  afterEach((context) => window.shotIfFailed(context))
   afterAll(async () => {
     await browser?.close()
     await vsc?.stop()

@@ -21,7 +21,7 @@ inEditor("a window of a real VS Code", () => {
     return { vsc, browser, window: last }
   }
   afterEach(async (context) => {
-    if (context.task.result?.state === "fail") await last?.shot(`FAILED-${context.task.name.replaceAll(/\W+/g, "-").slice(0, 80)}`)
+    await last?.shotIfFailed(context)
     for (const close of closing.splice(0).reverse()) await close()
   })
 

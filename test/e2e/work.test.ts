@@ -48,9 +48,7 @@ inEditor("NofX in a real VS Code", () => {
     ;[browser] = await Promise.all([Browser.start(), vsc.start()])
     window = await browser.window(vsc)
   })
-  afterEach(async (context) => {
-    if (context.task.result?.state === "fail") await window.shot(`FAILED-${context.task.name.replaceAll(/\W+/g, "-").slice(0, 80)}`)
-  })
+  afterEach((context) => window.shotIfFailed(context))
   afterAll(async () => {
     await browser?.close()
     await vsc?.stop()
