@@ -4,7 +4,6 @@ import * as Flag from "effect/cli/Flag"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type Ablation, names as patterns } from "../simulation/Ablation.ts"
@@ -14,6 +13,7 @@ import * as Report from "../simulation/Report.ts"
 import * as Result from "../simulation/Result.ts"
 import type * as Simulation from "../simulation/Simulation.ts"
 import { ExitWith, exitCodes } from "./exitCodes.ts"
+import { exportFile } from "./exportFile.ts"
 import { json } from "./flags.ts"
 import { Machine } from "./machine.ts"
 
@@ -124,6 +124,8 @@ const simulate = Effect.fnUntraced(function* (input: Input) {
   const source = yield* Profile.read(input.profile)
   // What is wrong with it is said before anything runs.
   yield* Effect.fromResult(Profile.fromSource(source))
+  // And a report that cannot be written is said before hours of work.
+  if (Option.isSome(input.html)) yield* exportFile(input.html.value, "")
   const variants: ReadonlyArray<readonly [name: string, without: ReadonlyArray<Ablation>]> = [
     [input.without.length === 0 ? "all patterns" : `without ${input.without.join(", ")}`, input.without],
     ...(input.compare ? patterns.map((name) => [`without ${name}`, [...input.without, name]] as const) : [])
@@ -176,9 +178,8 @@ const simulate = Effect.fnUntraced(function* (input: Input) {
     for (const violation of result.violations) yield* Console.log(`broken: ${violation.rule}: ${violation.detail}`)
   }
   if (Option.isSome(input.html)) {
-    const fs = yield* FileSystem.FileSystem
     const title = `NofX simulation: ${input.profile}, ${input.days} days`
-    yield* fs.writeFileString(input.html.value, Report.html(title, [first, ...others]))
+    yield* exportFile(input.html.value, Report.html(title, [first, ...others]))
   }
   if (interrupted) return yield* new ExitWith({ code: exitCodes.interrupted })
   if (input.without.length === 0 && !Result.isSound(result)) return yield* new ExitWith({ code: exitCodes.unfinished })
