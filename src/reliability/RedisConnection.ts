@@ -189,8 +189,8 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   })
 
   /** One connection, from its beginning to its end; answers why it ended. */
-  const connection = Effect.fnUntraced(function* (firstTry: Deferred.Deferred<void>) {
-    const services = yield* Layer.build(NodeRedis.layer(clientOptions(options, timeout))).pipe(
+  const connection = Effect.fnUntraced(function* (firstTry: Deferred.Deferred<void>, node: Node | undefined) {
+    const services = yield* Layer.build(NodeRedis.layer(clientOptions(options, timeout, node))).pipe(
       Effect.provideService(References.MinimumLogLevel, "None")
     )
     const { client } = Context.get(services, NodeRedis.NodeRedis)
@@ -230,13 +230,17 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   const firstTry = Deferred.makeUnsafe<void>()
   const keep = Effect.gen(function* () {
     let failures = 0
+    let node: Node | undefined
     for (;;) {
       const generation = state.generation
-      const exit = yield* Effect.exit(Effect.scoped(connection(firstTry)))
-      if (Exit.isFailure(exit)) {
-        if (Cause.hasInterruptsOnly(exit.cause)) return
-        away(textOf(exit.cause))
-      }
+      const exit = yield* Effect.exit(Effect.scoped(connection(firstTry, node)))
+      if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return
+      const cause = Exit.isFailure(exit) ? textOf(exit.cause) : exit.value
+      // The keys lie in one slot, so one node of a cluster has all of them. Who is sent on twice in a row waits: the nodes do not agree yet.
+      const sentOn = node === undefined || state.generation > generation + 1 ? nodeOf(cause) : undefined
+      node = sentOn
+      if (sentOn !== undefined) continue
+      away(cause)
       Deferred.doneUnsafe(firstTry, Effect.void)
       failures = state.generation > generation + 1 ? 0 : failures + 1
       const pause = Math.min(50 * 2 ** failures, Duration.toMillis(options.maxBackoff))
@@ -297,8 +301,20 @@ const textOf = (cause: Cause.Cause<unknown>): string => {
   return text.slice(0, 200)
 }
 
+/** A node of a cluster; no host: the one that was asked. */
+interface Node {
+  readonly host: string
+  readonly port: number
+}
+
+/** The node that has the keys, if that is why another one refused. */
+const nodeOf = (cause: string): Node | undefined => {
+  const [, host = "", port] = /^MOVED \d+ (.*):(\d+)$/.exec(cause) ?? []
+  return port === undefined ? undefined : { host, port: Number(port) }
+}
+
 /** No reconnecting and no queueing inside the client: both are decided here. */
-const clientOptions = (options: Options, timeout: number) => {
+const clientOptions = (options: Options, timeout: number, node: Node | undefined) => {
   const url = new URL(options.url)
   const username = options.username ?? decodeURIComponent(url.username)
   const password = options.password === undefined ? decodeURIComponent(url.password) : Redacted.value(options.password)
@@ -306,8 +322,8 @@ const clientOptions = (options: Options, timeout: number) => {
   const socket = {
     connectTimeout: timeout,
     reconnectStrategy: false as const,
-    host: url.hostname.replace(/^\[|\]$/g, ""),
-    port: Number(url.port || 6379)
+    host: node?.host || url.hostname.replace(/^\[|\]$/g, ""),
+    port: node?.port ?? Number(url.port || 6379)
   }
   return {
     ...(username === "" ? {} : { username }),
