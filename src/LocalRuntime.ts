@@ -66,14 +66,12 @@ const configured = (options: Options): Configured => ({ config: RuntimeConfig.de
 /** The variables that say where telemetry goes; none where it is switched off. */
 const collector = ({ config, env }: Configured): Options["env"] => (config.telemetry.otlp ? env : {})
 
+const withRedis = ({ config, env }: Configured) => Layer.unwrap(Effect.map(RedisOptions.withEnvironment(config, env), AgentRuntime.layer))
+
 /** `base`: where worktrees lie. */
 const runtime = (options: Configured, base: string, place: RuntimePlace) => {
   const redactor = Redaction.make(Redaction.secretsOf(options.env))
-  return Telemetry.exported(
-    AgentRuntime.layer(RedisOptions.withEnvironment(options.config, options.env)),
-    collector(options),
-    version
-  ).pipe(
+  return Telemetry.exported(withRedis(options), collector(options), version).pipe(
     Layer.provide(
       Layer.effect(
         Environment,

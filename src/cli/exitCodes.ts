@@ -42,6 +42,7 @@ const byTag: Readonly<Record<string, number>> = {
   TaskNotFound: exitCodes.usage,
   IntakeStopped: exitCodes.usage,
   InputInvalid: exitCodes.usage,
+  EnvironmentInvalid: exitCodes.usage,
   HttpTokenMissing: exitCodes.usage,
   HttpUnavailable: exitCodes.usage,
   WorktreeRefused: exitCodes.usage,

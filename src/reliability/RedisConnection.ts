@@ -87,8 +87,8 @@ export class RedisConnection extends Context.Service<
 interface Live {
   readonly redis: Redis.Redis["Service"]
   readonly client: Context.Service.Shape<typeof NodeRedis.NodeRedis>["client"]
-  /** Of scripts that the server has. */
-  readonly hashes: Map<Script, Promise<string>>
+  /** Of scripts that the server has, or is being given. */
+  readonly hashes: Map<Script, string | Promise<string>>
   readonly lost: Deferred.Deferred<string>
   readonly scope: Scope.Scope
 }
@@ -135,15 +135,28 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   }
 
   /** Sends a script by its name, and whole where the server does not know it. */
-  const send = async ({ client, hashes }: Live, script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => {
-    const load = () => client.scriptLoad(script.lua)
-    const command = (hash: string) => ["EVALSHA", hash, String(keys.length), ...keys, ...args.map(String)]
+  const send = ({ client, hashes }: Live, script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => {
+    const command = (hash: string) => {
+      const words = ["EVALSHA", hash, `${keys.length}`]
+      for (const key of keys) words.push(key)
+      for (const arg of args) words.push(typeof arg === "string" ? arg : `${arg}`)
+      return client.sendCommand<ReadonlyArray<string | number>>(words)
+    }
+    const loaded = () => {
+      const loading = client.scriptLoad(script.lua).then((hash) => {
+        // Who comes later need not wait.
+        hashes.set(script, hash)
+        return hash
+      })
+      hashes.set(script, loading)
+      return loading
+    }
+    const known = hashes.get(script) ?? loaded()
     // All wait for the same loading, or later ones would overtake.
-    let hash = hashes.get(script)
-    if (hash === undefined) hashes.set(script, (hash = load()))
-    return client.sendCommand<ReadonlyArray<string | number>>(command(await hash)).catch(async (error: unknown) => {
+    const answer = typeof known === "string" ? command(known) : known.then(command)
+    return answer.catch((error: unknown) => {
       if (!String(error).includes("NOSCRIPT")) throw error
-      return client.sendCommand<ReadonlyArray<string | number>>(command(await load()))
+      return loaded().then(command)
     })
   }
 

@@ -6,10 +6,17 @@ import { PositiveDuration } from "./PositiveDuration.ts"
 
 const duration = (byDefault: string) => PositiveDuration.pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
 
+/** Says what is wrong without a word of the address: a password may stand in it. */
+const isAddress = Schema.makeFilter((text: string) => {
+  const url = /^rediss?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined
+  const right = url !== undefined && url.hostname !== "" && /^\/?\d*$/.test(url.pathname)
+  return right || "must be redis://HOST:PORT/DATABASE, or rediss:// for TLS; user and password percent-encoded"
+})
+
 /** Where Redis is, and what to do while it is away. */
 export const Options = Schema.Struct({
   /** `redis://host:6379/0`, or `rediss://` for TLS. User and password may stand in it; better give them by the environment. */
-  url: Schema.String.check(Schema.isPattern(/^rediss?:\/\//)),
+  url: Schema.String.check(isAddress),
   /** Wins over the one in `url`. */
   username: Schema.optionalKey(Schema.String),
   /** Wins over the one in `url`. Never shown. */
@@ -39,30 +46,45 @@ export const Options = Schema.Struct({
 })
 export type Options = typeof Options.Type
 
-const decode = Schema.decodeUnknownSync(Options)
+const decode = Schema.decodeUnknownEffect(Options)
+
+/** A variable of the environment says what cannot be taken. */
+export class EnvironmentInvalid extends Schema.TaggedError<EnvironmentInvalid>()("EnvironmentInvalid", {
+  variable: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.variable}: ${this.problem}`
+  }
+}
 
 /** The variables that say where Redis is, and what no file should hold. */
 const variables = { url: "NOFX_REDIS_URL", username: "NOFX_REDIS_USERNAME", password: "NOFX_REDIS_PASSWORD" } as const
 
 /** A configuration with what the environment says of Redis: `NOFX_REDIS_URL` where the configuration names none, user and password where it does not say them. */
-export const withEnvironment = <Config extends { readonly redis?: Options }>(
+export const withEnvironment = Effect.fnUntraced(function* <Config extends { readonly redis?: Options }>(
   config: Config,
   env: Readonly<Record<string, string | undefined>>
-): Config => {
+): Effect.fn.Return<Config, EnvironmentInvalid> {
   const url = env[variables.url] ?? ""
-  const { redis } = config
-  if (redis === undefined && url === "") return config
-  const username = redis?.username ?? env[variables.username]
-  const password = redis?.password ?? (env[variables.password] === undefined ? undefined : Redacted.make(env[variables.password] as string))
+  if (config.redis === undefined && url === "") return config
+  const redis =
+    config.redis ??
+    (yield* Effect.mapError(
+      decode({ url }),
+      ({ message }) => new EnvironmentInvalid({ variable: variables.url, problem: message.split("\n")[0] ?? "" })
+    ))
+  const username = redis.username ?? env[variables.username]
+  const password = redis.password ?? (env[variables.password] === undefined ? undefined : Redacted.make(env[variables.password] as string))
   return {
     ...config,
     redis: {
-      ...(redis ?? decode({ url })),
+      ...redis,
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password })
     }
   }
-}
+})
 
 /** An environment without them: agents have no business with the limits that bound them. */
 export const withoutOwn = (env: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>

@@ -56,17 +56,26 @@ export const make = Effect.fnUntraced(function* (id: string) {
   const newShares = () => RedisShares.make(connection.members(), Monotonic.read(clock), strict)
   let shares = newShares()
 
+  /** What of a limit is the same for all its decisions: the beginning of its keys, and how scripts know it. */
+  const writtenOf = new WeakMap<RateLimiter.Limit, readonly [prefix: string, letter: string, limit: string, window: string]>()
+  const written = (limit: RateLimiter.Limit) => {
+    let found = writtenOf.get(limit)
+    if (found === undefined) {
+      const prefix = connection.key("limit", limit.algorithm, escaped(limit.name), "")
+      found = [prefix, LimitScript.algorithmLetters[limit.algorithm], `${limit.limit}`, `${Duration.toMillis(limit.window)}`]
+      writtenOf.set(limit, found)
+    }
+    return found
+  }
   const keysOf = ({ key, limit }: { readonly limit: RateLimiter.Limit; readonly key: string }): ReadonlyArray<string> => {
-    const state = connection.key("limit", limit.algorithm, escaped(limit.name), key)
+    const state = written(limit)[0] + key
     return [state, `${state}:used`, `${state}:waiting`]
   }
-  const argsOf = (limit: RateLimiter.Limit, cost: number, queue: number): ReadonlyArray<Argument> => [
-    LimitScript.algorithmLetters[limit.algorithm],
-    limit.limit,
-    Duration.toMillis(limit.window),
-    cost,
-    queue
-  ]
+  const argsOf = (limit: RateLimiter.Limit, cost: number, queue: number): ReadonlyArray<Argument> => {
+    const [, letter, most, window] = written(limit)
+    return [letter, most, window, cost, queue]
+  }
+  const markKey = connection.key("run")
 
   const refuse = (
     { cost = 1, key, limit }: RateLimiter.Request,
@@ -96,7 +105,7 @@ export const make = Effect.fnUntraced(function* (id: string) {
       const run = strict ? state.run : "any"
       const age = knownRun === undefined || knownRun === run ? -1 : Monotonic.read(clock) - aloneAt
       const ticket = `${id}.${tickets++}`
-      const keys = [connection.key("run")]
+      const keys = [markKey]
       const args: Array<Argument> = [run, age, longest, ticket]
       for (const request of requests) {
         keys.push(...keysOf(request))
