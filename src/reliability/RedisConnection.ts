@@ -153,11 +153,7 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
     }
     const known = hashes.get(script) ?? loaded()
     // All wait for the same loading, or later ones would overtake.
-    const answer = typeof known === "string" ? command(known) : known.then(command)
-    return answer.catch((error: unknown) => {
-      if (!String(error).includes("NOSCRIPT")) throw error
-      return loaded().then(command)
-    })
+    return { answer: typeof known === "string" ? command(known) : known.then(command), again: () => loaded().then(command) }
   }
 
   // A promise, not a fiber, and no timer of its own: a decision should cost little more than the way to the server.
@@ -166,18 +162,21 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
       const command = { since: wheel.now() }
       pending.add(command)
       if (!watching) watch(timeout)
-      send(connection, script, keys, args).then(
-        (answer) => {
-          pending.delete(command)
-          resume(Effect.succeed(answer))
-        },
-        (error: unknown) => {
-          pending.delete(command)
-          const cause = textOf(Cause.fail(error))
-          lose(connection, cause)
-          resume(Effect.fail(makeAway({ cause })))
-        }
-      )
+      const answered = (answer: ReadonlyArray<string | number>) => {
+        pending.delete(command)
+        resume(Effect.succeed(answer))
+      }
+      const failed = (error: unknown) => {
+        pending.delete(command)
+        const cause = textOf(Cause.fail(error))
+        lose(connection, cause)
+        resume(Effect.fail(makeAway({ cause })))
+      }
+      const { again, answer } = send(connection, script, keys, args)
+      answer.then(answered, (error: unknown) => {
+        if (String(error).includes("NOSCRIPT")) again().then(answered, failed)
+        else failed(error)
+      })
     })
 
   const beat = (connection: Live) =>
@@ -343,6 +342,8 @@ const clientOptions = (options: Options, timeout: number, node: Node | undefined
     ...(password === "" ? {} : { password }),
     database,
     disableOfflineQueue: true,
+    // One timer for all commands is here; the client would arm one for each.
+    commandOptions: { timeout: 0 },
     socket:
       url.protocol === "rediss:"
         ? { ...socket, tls: true as const, ...(options.certificateAuthority === undefined ? {} : { ca: options.certificateAuthority }) }

@@ -136,75 +136,83 @@ local function lost_at(key, run, age)
 end
 `
 
+/** The beginning of a usual decision: KEYS and ARGV of `usual`, and `value`, what stands under the key that it names. */
+const usually = (key: string, rest: string): RedisConnection.Script =>
+  RedisConnection.script(`
+local known = redis.call('MGET', KEYS[1], ${key})
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000
+local limit, window, cost, run = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), #ARGV[1] + 1
+if not known[1] or string.sub(known[1], 1, run) ~= ARGV[1] .. ' ' or string.sub(known[1], run + 1) + window > now then return {} end
+local value, said = known[2], clock[1] .. ' ' .. clock[2] .. ' '
+${rest}`)
+
+const paced = (start: string): RedisConnection.Script =>
+  usually(
+    "KEYS[2]",
+    `local took = cost * window / limit
+value = tonumber(value or 0)
+local at = ${start}
+if at > now + 0.001 then return {'0 ' .. said .. string.format('%.17g', at)} end
+value = math.max(value, now) + took
+local mark = string.format('%.17g', value)
+redis.call('SET', KEYS[2], mark, 'PX', math.max(1, math.ceil(value - now)))
+return {'1 ' .. said .. mark}`
+  )
+
 /**
- * The usual decision: one limit, asked by who knows of no loss that still counts, admitted or refused at once. The same as below, without what it does not need: a call of Redis, a closure and a
- * table cost about as much as the rest of it. Whatever is unusual goes on below.
+ * The usual decision, by algorithm: one limit, by who does not wait and knows of no loss that still counts. The same as `admit` decides, without what it does not need: each argument,
+ * call of Redis, closure and table costs about as much as the rest of it. KEYS: mark, state, used. ARGV: run, limit, window, cost. Answers [`1 SECONDS MICROSECONDS MARK`],
+ * [`0 SECONDS MICROSECONDS NOT_BEFORE`], with the server's time; or nothing: it is for `admit` to decide, and nothing was spent.
  */
-const usual = `
-if #KEYS == 4 and ARGV[2] == '-1' then
-  local letter, window, cost, all = ARGV[5], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[6]) * (1 + 1e-9)
-  local known = redis.call('MGET', KEYS[1], KEYS[letter == 's' and 3 or 2])
-  local clock = redis.call('TIME')
-  local now = clock[1] * 1000 + clock[2] / 1000
-  local run = #ARGV[1] + 1
-  if known[1] and string.sub(known[1], 1, run) == ARGV[1] .. ' ' and string.sub(known[1], run + 1) + window <= now then
-    local time = string.format('%.17g', now)
-    local value, at = known[2], now
-    if letter == 's' then
-      local last = redis.call('LINDEX', KEYS[2], -1)
-      local used = last and tonumber(value or 0) or 0
-      if last then
-        if tonumber(string.match(last, '^[^:]+')) > now then at = nil end
-        local head, trimmed = redis.call('LINDEX', KEYS[2], 0), false
-        while at and head do
-          local entered, spent = string.match(head, '^([^:]+):(.+)$')
-          if entered + window > now then break end
-          redis.call('LPOP', KEYS[2])
-          used, trimmed = used - spent, true
-          head = redis.call('LINDEX', KEYS[2], 0)
-        end
-        if not head then used = 0 end
-        if trimmed then redis.call('SET', KEYS[3], string.format('%.17g', used), 'KEEPTTL') end
-      end
-      if at and cost > 0 and used + cost <= all then
-        local life = math.ceil(window)
-        redis.call('RPUSH', KEYS[2], time .. ':' .. string.format('%.17g', cost))
-        redis.call('SET', KEYS[3], string.format('%.17g', used + cost), 'PX', life)
-        redis.call('PEXPIRE', KEYS[2], life)
-        return {1, time, time, time}
-      end
-    elseif letter == 'f' then
-      local start, used = 0, 0
-      if value then start, used = string.match(value, '^([^:]+):(.+)$') end
-      start, used = tonumber(start), tonumber(used)
-      if used == 0 or now >= start + window then start, used = now, 0 end
-      if start <= now and used + cost <= all then
-        local mark = string.format('%.17g', start)
-        redis.call('SET', KEYS[2], mark .. ':' .. string.format('%.17g', used + cost), 'PX', math.max(1, math.ceil(start + window - now)))
-        return {1, time, time, mark}
-      end
-      if start <= now then at = start + window end
-    else
-      local took = cost * window / tonumber(ARGV[6])
-      value = tonumber(value or 0)
-      at = letter == 't' and value + took - window or value
-      if at <= now + 0.001 then
-        value = math.max(value, now) + took
-        local mark = string.format('%.17g', value)
-        redis.call('SET', KEYS[2], mark, 'PX', math.max(1, math.ceil(value - now)))
-        return {1, time, time, mark}
-      end
-    end
-    if letter ~= 's' and at > now and ARGV[3] == '-1' then return {0, time, string.format('%.17g', at), 0, 'rate'} end
+export const usual = {
+  "token-bucket": paced("value + took - window"),
+  "leaky-bucket": paced("value"),
+  "fixed-window": usually(
+    "KEYS[2]",
+    `local start, used = 0, 0
+if value then start, used = string.match(value, '^([^:]+):(.+)$') end
+start, used = tonumber(start), tonumber(used)
+if used == 0 or now >= start + window then start, used = now, 0 end
+if start > now then return {} end
+if used + cost > limit * (1 + 1e-9) then return {'0 ' .. said .. string.format('%.17g', start + window)} end
+local mark = string.format('%.17g', start)
+redis.call('SET', KEYS[2], mark .. ':' .. string.format('%.17g', used + cost), 'PX', math.max(1, math.ceil(start + window - now)))
+return {'1 ' .. said .. mark}`
+  ),
+  "sliding-window": usually(
+    "KEYS[3]",
+    `local last, used, trimmed = redis.call('LINDEX', KEYS[2], -1), 0, false
+if last then
+  if tonumber(string.match(last, '^[^:]+')) > now then return {} end
+  used = tonumber(value or 0)
+  local head = redis.call('LINDEX', KEYS[2], 0)
+  while head do
+    local entered, spent = string.match(head, '^([^:]+):(.+)$')
+    if entered + window > now then break end
+    redis.call('LPOP', KEYS[2])
+    used, trimmed = used - spent, true
+    head = redis.call('LINDEX', KEYS[2], 0)
   end
+  if not head then used = 0 end
 end
-`
+if cost == 0 or used + cost > limit * (1 + 1e-9) then
+  if trimmed then redis.call('SET', KEYS[3], string.format('%.17g', used), 'KEEPTTL') end
+  return {}
+end
+local life, time = math.ceil(window), string.format('%.17g', now)
+redis.call('RPUSH', KEYS[2], time .. ':' .. string.format('%.17g', cost))
+redis.call('SET', KEYS[3], string.format('%.17g', used + cost), 'PX', life)
+redis.call('PEXPIRE', KEYS[2], life)
+return {'1 ' .. said .. time}`
+  )
+} as const
 
 /**
  * Admits all or refuses all. KEYS: mark, then (state, used, waiting) a limit. ARGV: run, age (see `lost_at`), longest wait in ms (-1: none), ticket, then (algorithm, limit,
  * window, cost, queue) a limit. Answers [1, now, at, mark...] or [0, now, notBefore, number of the limit from 0, reason].
  */
-export const admit = RedisConnection.script(`${usual}${common}
+export const admit = RedisConnection.script(`${common}
 local longest = tonumber(ARGV[3])
 local lost = lost_at(KEYS[1], ARGV[1], tonumber(ARGV[2]))
 local limits = {}

@@ -104,14 +104,7 @@ export const make = Effect.fnUntraced(function* (id: string) {
       if (state._tag === "Away") return Effect.fail(new RedisAway({ cause: state.cause }))
       const run = strict ? state.run : "any"
       const age = knownRun === undefined || knownRun === run ? -1 : Monotonic.read(clock) - aloneAt
-      const ticket = `${id}.${tickets++}`
-      const keys = [markKey]
-      const args: Array<Argument> = [run, age, longest, ticket]
-      for (const request of requests) {
-        keys.push(...keysOf(request))
-        args.push(...argsOf(request.limit, request.cost ?? 1, anyQueue ? Number.MAX_SAFE_INTEGER : request.limit.maxQueue))
-      }
-      return Effect.map(connection.run(LimitScript.admit, keys, args), ([ok, serverNow, serverAt, ...rest]) => {
+      const found = ([ok, serverNow, serverAt, ...rest]: ReadonlyArray<string | number>) => {
         knownRun = run
         const wait = Number(serverAt) - Number(serverNow)
         if (ok !== 1) return refuse(requests[Number(rest[0])]!, rest[1] as "rate", wait)
@@ -122,8 +115,33 @@ export const make = Effect.fnUntraced(function* (id: string) {
         const permits = requests.map(({ cost = 1, key, limit }, index): RemotePermit => {
           return { _tag: "RatePermit", limit, key, at, mark: Number(rest[index]), cost, ticket, generation, serverAt: Number(serverAt) }
         })
-        return { _tag: "Admitted", permits, at, turn: Number(serverAt), generation }
+        return { _tag: "Admitted", permits, at, turn: Number(serverAt), generation } as const
+      }
+      const ticket = `${id}.${tickets++}`
+      const inFull = Effect.suspend(() => {
+        const keys = [markKey]
+        const args: Array<Argument> = [run, age, longest, ticket]
+        for (const request of requests) {
+          keys.push(...keysOf(request))
+          args.push(...argsOf(request.limit, request.cost ?? 1, anyQueue ? Number.MAX_SAFE_INTEGER : request.limit.maxQueue))
+        }
+        return Effect.map(connection.run(LimitScript.admit, keys, args), found)
       })
+      const [request] = requests
+      // Who would wait is not decided about twice: somebody else could come between.
+      if (request === undefined || requests.length > 1 || longest >= 0 || age >= 0) return inFull
+      const [prefix, , most, window] = written(request.limit)
+      const stateKey = prefix + request.key
+      const keys = request.limit.algorithm === "sliding-window" ? [markKey, stateKey, `${stateKey}:used`] : [markKey, stateKey]
+      return Effect.flatMap(
+        connection.run(LimitScript.usual[request.limit.algorithm], keys, [run, most, window, request.cost ?? 1]),
+        ([answer]) => {
+          if (answer === undefined) return inFull
+          const [ok, seconds, micros, last = ""] = `${answer}`.split(" ")
+          const serverNow = Number(seconds) * 1000 + Number(micros) / 1000
+          return Effect.succeed(found(ok === "1" ? [1, serverNow, serverNow, last] : [0, serverNow, last, 0, "rate"]))
+        }
+      )
     })
 
   /** What stands in for Redis while it is away. */
