@@ -79,12 +79,13 @@ const onSignal = (): void => {
   for (const listener of [...listeners]) listener(signals)
 }
 let unread = false
+let seenEnough = false
 /** A reader that has seen enough (`nofx ... | head`) is no error; work that goes on is brought to an end, for nobody could see how it ends. */
 const onUnread = (error: NodeJS.ErrnoException): void => {
   if (error.code !== "EPIPE") process.exit(70)
   if (unread) return
   unread = true
-  if (listeners.size === 0) process.exit(0)
+  seenEnough = listeners.size === 0
   onSignal()
 }
 process.stdout.on("error", onUnread)
@@ -96,7 +97,7 @@ const alive = setInterval(() => {}, 2 ** 30)
 fiber.addObserver((exit) => {
   clearInterval(alive)
   const words = lastWords(exit, process.env["NOFX_DEBUG"] === "1")
-  if (words !== undefined) process.stderr.write(`${words}\n`)
+  if (words !== undefined && !seenEnough) process.stderr.write(`${words}\n`)
   // What is still in the pipes goes out first.
-  process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCodeOf(exit))))
+  process.stdout.write("", () => process.stderr.write("", () => process.exit(seenEnough ? 0 : exitCodeOf(exit))))
 })
