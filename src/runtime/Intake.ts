@@ -10,9 +10,16 @@ import { type Batches, heldMark } from "./Batches.ts"
 import { append, type Core } from "./Core.ts"
 
 /** The task table is full: try again when tasks have ended. */
-export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", { limit: Schema.Int, open: Schema.Int }) {
+export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
+  limit: Schema.Int,
+  /** Tasks that have not ended. */
+  open: Schema.Int,
+  /** Tasks that were to be taken, all or none. */
+  asked: Schema.Int
+}) {
   override get message(): string {
-    return `The queue is full: ${this.open} tasks have not ended, the limit is ${this.limit}`
+    const room = this.asked === 1 ? "The queue is full" : `The queue has no room for ${this.asked} tasks`
+    return `${room}: ${this.open} have not ended, the limit is ${this.limit} (config.queue.limit)`
   }
 }
 
@@ -141,7 +148,8 @@ export const make = (core: Core, store: Store["Service"], batches: Batches, firs
     // From here on nothing waits: what was asked above is asked once more of the table, since others may have come in meanwhile.
     const taken = specs.find((spec) => table.get(TaskLife.keyOf(batch, spec.id)) !== undefined)
     if (taken !== undefined) return yield* new TaskInvalid({ taskId: taken.id, problem: "a task with this id was accepted just now" })
-    if (table.open + specs.length > config.queue.limit) return yield* new QueueFull({ limit: config.queue.limit, open: table.open })
+    if (table.open + specs.length > config.queue.limit)
+      return yield* new QueueFull({ limit: config.queue.limit, open: table.open, asked: specs.length })
     const cycle = findCycle(specs)
     if (cycle !== undefined)
       return yield* new TaskInvalid({ taskId: cycle[0]!, problem: `its dependencies go in a circle: ${cycle.join(" → ")}` })

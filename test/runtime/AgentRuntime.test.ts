@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { AttemptContext } from "../../src/agent/AgentDriver.ts"
 import { AgentRuntime, type TaskInput } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import { TaskSpec } from "../../src/task/Task.ts"
 import * as Scripted from "../support/runtime.ts"
 
 const { afterStart, claim, driver, failure, succeedAfter } = Scripted
@@ -304,6 +305,10 @@ describe("AgentRuntime", () => {
         for (const id of ["t1", "t2", "t3"]) yield* runtime.submit({ id })
         const full = yield* Effect.flip(runtime.submit({ id: "t4" }))
         assert.strictEqual(full._tag, "QueueFull")
+        assert.strictEqual(full.message, "The queue is full: 3 have not ended, the limit is 3 (config.queue.limit)")
+        const tasks = yield* Effect.forEach(["b1", "b2"], (id) => Schema.decodeEffect(TaskSpec)({ id }))
+        const batch = yield* Effect.flip(runtime.submitBatch({ id: "b", file: "f", digest: "d", tasks }))
+        assert.strictEqual(batch.message, "The queue has no room for 2 tasks: 3 have not ended, the limit is 3 (config.queue.limit)")
         yield* runtime.spawn({ id: "a", driver: "fake" })
         yield* TestClock.adjust("1 second")
         yield* runtime.submit({ id: "t4" })
