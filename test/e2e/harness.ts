@@ -1,5 +1,5 @@
 /** A real VS Code for tests: its server on this machine, its workbench in a headless Chromium, the packaged extension in it. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -159,6 +159,15 @@ export class Vsc {
         return []
       }
     })
+  }
+
+  /** Says what the hosts have kept of what went wrong, when the test has failed. */
+  tellIfFailed({ task }: TestContext): void {
+    if (task.result?.state !== "fail") return
+    for (const { directory } of this.hosts()) {
+      const command = ["--disable-warning=ExperimentalWarning", join(root, "src/cli/main.ts"), "dlq", "list", "--json"]
+      console.log(spawnSync(node, [...command, "--state-dir", directory], { encoding: "utf8" }).stdout)
+    }
   }
 
   /** Ends the hosts, and takes everything away. */

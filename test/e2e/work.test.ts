@@ -48,7 +48,10 @@ inEditor("NofX in a real VS Code", () => {
     ;[browser] = await Promise.all([Browser.start(), vsc.start()])
     window = await browser.window(vsc)
   })
-  afterEach((context) => window.shotIfFailed(context))
+  afterEach(async (context) => {
+    vsc.tellIfFailed(context)
+    await window.shotIfFailed(context)
+  })
   afterAll(async () => {
     await browser?.close()
     await vsc?.stop()
