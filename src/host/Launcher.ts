@@ -137,6 +137,9 @@ const begin = Effect.fnUntraced(function* (options: Options, directory: string) 
 /** From source, or as it was built. */
 const beside = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url))
 
+/** Copies of programs that are older are taken away when a new one is made. A host that runs one has it in memory. */
+const copiesKept = Duration.days(30)
+
 /**
  * Copies a host's program (one file) to where no update of an editor's extension replaces it, and answers the copy's path. Its name says what is
  * in it: a copy is made once.
@@ -144,6 +147,7 @@ const beside = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.t
 export const install = (program: string, place: StateDirectory.Place): Effect.Effect<string, StateDirectory.StateDirectoryRefused> =>
   Effect.gen(function* () {
     const folder = yield* StateDirectory.ensure(path.join(StateDirectory.userDirectory(place), "hosts"))
+    const oldest = (yield* Clock.currentTimeMillis) - Duration.toMillis(copiesKept)
     return yield* Effect.sync(() => {
       const text = fs.readFileSync(program)
       const hash = crypto.createHash("sha256").update(text).digest("hex").slice(0, 16)
@@ -151,6 +155,15 @@ export const install = (program: string, place: StateDirectory.Place): Effect.Ef
       if (fs.existsSync(copy)) return copy
       fs.writeFileSync(`${copy}.${process.pid}`, text, { mode: 0o600 })
       fs.renameSync(`${copy}.${process.pid}`, copy)
+      for (const name of fs.readdirSync(folder)) {
+        const other = path.join(folder, name)
+        if (!/^host-[0-9a-f]{16}\.\w+$/.test(name)) continue
+        try {
+          if (fs.statSync(other).mtimeMs < oldest) fs.rmSync(other)
+        } catch {
+          // Somebody else was first, or Windows keeps the file of a program that runs: the next time will do.
+        }
+      }
       return copy
     })
   })

@@ -3,7 +3,7 @@ import * as fs from "node:fs"
 import * as net from "node:net"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Clock, Effect, Fiber } from "effect"
 import * as HostFile from "../../src/host/HostFile.ts"
 import * as Launcher from "../../src/host/Launcher.ts"
 import * as LocalHost from "../../src/host/LocalHost.ts"
@@ -236,6 +236,23 @@ describe("hosts on demand", () => {
       assert.notStrictEqual(yield* Launcher.install(program, options.place), copy)
       assert.strictEqual(fs.readFileSync(copy, "utf8"), "export {}\n")
       assert.strictEqual(mode(copy), "600")
+    })
+  )
+
+  it.live("C71 copies that nobody has made for a month are taken away with the next one, the others stay", () =>
+    Effect.gen(function* () {
+      const { options, root } = yield* somewhere
+      const program = path.join(root, "host.mjs")
+      const install = (text: string) =>
+        Effect.suspend(() => {
+          fs.writeFileSync(program, text)
+          return Launcher.install(program, options.place)
+        })
+      const [first, second] = [yield* install("export const a = 1\n"), yield* install("export const b = 2\n")]
+      const old = (yield* Clock.currentTimeMillis) / 1000 - 40 * 86_400
+      fs.utimesSync(first, old, old)
+      const third = yield* install("export const c = 3\n")
+      assert.deepStrictEqual(fs.readdirSync(path.dirname(third)).sort(), [second, third].map((file) => path.basename(file)).sort())
     })
   )
 })
