@@ -73,7 +73,8 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const failed: Checked = { _tag: "Failed", detail }
     return check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker).pipe(
       core.timeLimits.within(Math.min(limit, left)),
-      Effect.catchTag("TimeLimitExceeded", () => Effect.succeed(failed))
+      Effect.catchTag("TimeLimitExceeded", () => Effect.succeed(failed)),
+      Effect.map(core.redact)
     )
   }
 

@@ -67,15 +67,20 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
         return { _tag: "Requeued" }
       })
 
-    /** Why the schedule must leave a letter alone for now: its circuit is not closed, or its gate not open. */
+    /** When the first of the circuits that kept letters back may be tried. Nothing else may ever try it: the letters may be all the work there is. */
+    let triedAt = Number.POSITIVE_INFINITY
+
+    /** Why the schedule must leave a letter alone for now: its circuit is open, or its gate is closed. */
     const guard = (letter: DeadLetter): string | undefined => {
       const found = table.get(letter.subject)
       const wanted = found?.spec.agent ?? letter.subject
       const agents = [...core.agents.values()].filter((agent) => agent.spec.id === wanted)
       for (const agent of agents) {
         for (const key of [agentKey(agent.spec.id), accountKey(agent.account)]) {
-          const { state } = core.patterns.breaker.status(key)
-          if (state !== "closed") return `circuit ${key} is ${state}`
+          const { retryAt = Number.POSITIVE_INFINITY, state } = core.patterns.breaker.status(key)
+          if (state === "closed" || state === "half-open" || retryAt <= core.wallNow()) continue
+          triedAt = Math.min(triedAt, retryAt)
+          return `circuit ${key} is ${state}`
         }
         const gate = core.patterns.gate.status(agent.account)
         if (gate.state !== "open") return `account ${agent.account} is limited`
@@ -85,13 +90,14 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
 
     // A turn lasts until what it redrove has ended; the queue itself keeps two turns from taking the same letter.
     const turn = (): void => {
+      triedAt = Number.POSITIVE_INFINITY
       core.fork(Effect.ensuring(Effect.ignore(deadLetters.redriveDue(guard)), Effect.sync(arm)))
     }
 
     const arm = (): void => {
       timer?.cancel()
-      const at = deadLetters.nextDueAt()
-      timer = at === undefined ? undefined : core.arm(Math.max(1_000, at - core.wallNow()), turn)
+      const at = Math.min(triedAt, deadLetters.nextDueAt() ?? Number.POSITIVE_INFINITY)
+      timer = at === Number.POSITIVE_INFINITY ? undefined : core.arm(Math.max(1_000, at - core.wallNow()), turn)
     }
 
     const serve = (kind: string): void => {

@@ -78,10 +78,19 @@ export const make = (database: string): Seal => {
     return { [sealedField]: close(plain) }
   }
 
+  /** An argument may be secret by the flag before it: they are looked at together. The same array where none is. */
+  const closeArguments = (argv: ReadonlyArray<string>): ReadonlyArray<string> => {
+    const clean = redactor.value(argv) as ReadonlyArray<string>
+    const closed = argv.map((argument, index) => closeSecret(argument, clean[index] !== argument))
+    return closed.every((argument, index) => argument === argv[index]) ? argv : closed
+  }
+
   const closeSpec = (spec: TaskSpec): TaskSpec => {
     const prompt = closeSecret(spec.prompt, redactor.text(spec.prompt) !== spec.prompt)
     const input = closeInput(spec.input)
-    return prompt === spec.prompt && input === spec.input ? spec : { ...spec, prompt, input }
+    const verify = spec.verify === undefined ? undefined : closeArguments(spec.verify)
+    if (prompt === spec.prompt && input === spec.input && verify === spec.verify) return spec
+    return { ...spec, prompt, input, ...(verify === undefined ? {} : { verify }) }
   }
 
   return {
@@ -91,22 +100,26 @@ export const make = (database: string): Seal => {
       return spec === task.spec ? task : { ...task, spec }
     },
     openTask: (task) => {
-      const { input, prompt } = task.spec
+      const { input, prompt, verify } = task.spec
       const hidden = sealedIn(input)
-      if (hidden === undefined && !prompt.startsWith(prefix)) return task
-      const spec = { ...task.spec, prompt: open(prompt), input: hidden === undefined ? input : JSON.parse(open(hidden)) }
+      const isSealed = (text: string): boolean => text.startsWith(prefix)
+      if (hidden === undefined && !isSealed(prompt) && verify?.some(isSealed) !== true) return task
+      const spec = {
+        ...task.spec,
+        prompt: open(prompt),
+        input: hidden === undefined ? input : JSON.parse(open(hidden)),
+        ...(verify === undefined ? {} : { verify: verify.map(open) })
+      }
       written.set(spec, task.spec)
       return { ...task, spec }
     },
     agent: (agent) => {
       const { command, env } = agent.spec
-      // An argument may be secret by the flag before it: they are looked at together.
-      const clean = redactor.value(command) as ReadonlyArray<string>
       return {
         ...agent,
         spec: {
           ...agent.spec,
-          command: command.map((argument, index) => closeSecret(argument, clean[index] !== argument)),
+          command: closeArguments(command),
           env: Object.fromEntries(
             Object.entries(env).map(([name, value]) => [
               name,

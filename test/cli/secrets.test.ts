@@ -38,6 +38,7 @@ const taskFile = (script: string): string =>
     tasks: [
       { id: "works", agent: "talker", effect: "idempotent", prompt: `use ${canaries.prompt}`, input: { api_key: canaries.input } },
       { id: "fails", agent: "talker", effect: "unsafe", prompt: `use ${canaries.prompt}`, input: { api_key: canaries.input } },
+      { id: "wrong", agent: "talker", effect: "idempotent", verify: ["sh", "-c", `echo ${canaries.output} $OWN_SECRET; exit 1`] },
       { id: "fails-unborn", agent: "unborn", effect: "idempotent", prompt: `use ${canaries.prompt}` }
     ],
     config: { retry: { maxAttempts: 1 } }
@@ -78,7 +79,7 @@ describe("secrets", () => {
       const ids: ReadonlyArray<string> = JSON.parse((yield* call("dlq", "list", "--json")).out).deadLetters.map(
         (letter: { readonly id: string }) => letter.id
       )
-      assert.lengthOf(ids, 2)
+      assert.lengthOf(ids, 3)
       for (const args of [
         ["dlq", "export"],
         ["dlq", "list", "--json"],

@@ -571,6 +571,34 @@ describe("AgentRuntime", () => {
     )
   })
 
+  it.effect("C28 an automatic redrive waits while the circuit is open, then comes by itself", () => {
+    let down = true
+    const outage = failure({ _tag: "Outage", detail: "nobody answers" })
+    const script = afterStart(Effect.suspend(() => (down ? Effect.fail(outage) : Effect.succeed(claim()))))
+    const config = {
+      retry: { maxAttempts: 1 },
+      circuitBreaker: { consecutiveFailures: 1, openTime: "20 minutes", maxOpenTime: "20 minutes" },
+      deadLetter: { redriveAfter: "1 minute", redriveJitter: 0 }
+    }
+    return withRuntime({ drivers: { fake: driver(script) }, config }, (runtime) =>
+      Effect.gen(function* () {
+        const events = yield* recorded
+        yield* runtime.spawn({ id: "a", driver: "fake" })
+        const task = yield* start(runtime.execute("a", { id: "t", effect: "idempotent" }))
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* Fiber.join(task)).state, "dead-lettered")
+        assert.include((yield* runtime.getDLQMessages)[0], { automatic: true, status: "pending" })
+        down = false
+        yield* TestClock.adjust("15 minutes")
+        assert.deepEqual(of(events, "DeadLetterRedriven"), [], "its circuit is open")
+        yield* TestClock.adjust("30 minutes")
+        assert.strictEqual(of(events, "DeadLetterRedriven").length, 1)
+        assert.strictEqual((yield* runtime.tasks).find((each) => each.id === "t")?.state, "succeeded")
+        assert.deepEqual(yield* runtime.getDLQMessages, [])
+      })
+    )
+  })
+
   it.effect("C25 a spawn that fails for good becomes a dead letter with its history, and can be redriven", () => {
     let broken = true
     const fault = { _tag: "SpawnFailed", detail: "no such program", reason: "ENOENT" } as const

@@ -198,7 +198,12 @@ describe("SqliteStore", () => {
       const directory = yield* temporaryDirectory
       const file = path.join(directory, "nofx.db")
       const secret = "sk-ant-canary-0001-canary"
-      const spec = { ...taskSpec("t"), prompt: `use ${secret}`, input: { token: "canary-0002", "nofx.sealed": "no" } }
+      const spec = {
+        ...taskSpec("t"),
+        prompt: `use ${secret}`,
+        verify: ["check", "--password", "canary-0005"],
+        input: { token: "canary-0002", "nofx.sealed": "no" }
+      }
       const secretive = TaskLife.accept(spec, { batch: "", order: 1, now: 1 })
       const odd = TaskLife.accept({ ...taskSpec("odd"), prompt: "sealed:1:is no secret" }, { batch: "", order: 2, now: 1 })
       const agent = {
