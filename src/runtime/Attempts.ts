@@ -35,6 +35,13 @@ export interface Attempts {
   readonly check: (task: Task, spec: AgentSpec) => Effect.Effect<Checked>
 }
 
+/** A session that its agent cannot go on with is none: a task that counted on it would be done anew. */
+const withoutSession = (run: Effect.Effect<Claim, AttemptFailure>): Effect.Effect<Claim, AttemptFailure> =>
+  run.pipe(
+    Effect.map(({ sessionId: _, ...claim }): Claim => claim),
+    Effect.mapError(({ sessionId: _, ...failure }): AttemptFailure => failure)
+  )
+
 /** What is known when an attempt's driver has ended. */
 type Ended = { readonly _tag: "Claimed"; readonly claim: Claim } | { readonly _tag: "Failed"; readonly failure: TaskLife.Failure }
 
@@ -163,7 +170,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       Effect.suspend(() => {
         if (stopped() !== undefined) return Effect.interrupt
         if (attempt.attempt === 1) core.retryBudget.deposit(agent.account)
-        const next = TaskLife.started(read(key), core.wallNow(), sessionId)
+        const next = TaskLife.started(read(key), core.wallNow(), session.resumable ? sessionId : undefined)
         table.put(next)
         return journal.commit([{ _tag: "PutTask", task: next }, append(core, { _tag: "AttemptStarted", ...ids })])
       })
@@ -181,7 +188,8 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       progress: onProgress,
       permission: (request) => watch.paused(core.askPermission(agent, running, request))
     }
-    const inner = yield* Effect.forkChild(Effect.interruptible(session.run(context)), { startImmediately: true })
+    const run = session.resumable ? session.run(context) : withoutSession(session.run(context))
+    const inner = yield* Effect.forkChild(Effect.interruptible(run), { startImmediately: true })
     onInner(inner)
     const exit = yield* Fiber.await(inner)
     watch.cancel()

@@ -232,6 +232,19 @@ describe("AgentRuntime's answers to faults", () => {
     )
   })
 
+  it.effect("C65 a resumable task is not begun anew by an agent that cannot go on with its session", () => {
+    const lost = failure({ _tag: "Transient", detail: "reset" }, { sessionId: "s", sideEffects: "seen" })
+    return withRuntime({ drivers: { fake: driver(afterStart(Effect.fail(lost))) } }, (runtime, events) =>
+      Effect.gen(function* () {
+        yield* runtime.spawn({ id: "a", driver: "fake" })
+        yield* runtime.submit({ id: "t", effect: "resumable" })
+        yield* TestClock.adjust("1 hour")
+        assert.lengthOf(of(events, "AttemptStarted"), 1)
+        assert.include((yield* runtime.await("t")).reason, "outcome unknown")
+      })
+    )
+  })
+
   // What a quiet agent does in a second, and whether that is a sign of life.
   const signs: ReadonlyArray<readonly [string, (seconds: number) => Partial<Activity>, boolean]> = [
     ["computes", (seconds) => ({ cpuMillis: seconds * 900 }), true],
