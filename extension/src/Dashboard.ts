@@ -75,6 +75,8 @@ const textsOf = ({ t }: typeof vscode.l10n): Record<string, string> => ({
   isolated: t("isolated"),
   reset: t("Reset the circuit of {0}", "{0}"),
   nothing: t("NofX does not run in this folder yet."),
+  shutDown: t("NofX is shut down in this folder."),
+  start: t("Start Again"),
   reconnecting: t("Reconnecting…"),
   noAgents: t("No agents."),
   health: t("Health"),

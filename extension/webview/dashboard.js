@@ -158,8 +158,20 @@ const failures = ({ faults, letters }) =>
 
 const draw = (status) => {
   if (status._tag === "Nothing") {
-    const text = status.link === "failed" ? status.problem : status.link === "connecting" ? t("reconnecting") : t("nothing")
-    return [element("header", {}, element("h1", {}, "NofX")), element("p", {}, text)]
+    const text =
+      status.link === "failed"
+        ? status.problem
+        : status.link === "connecting"
+          ? t("reconnecting")
+          : status.link === "stopped"
+            ? t("shutDown")
+            : t("nothing")
+    const start = status.link === "failed" || status.link === "stopped" ? t("start") : undefined
+    return [
+      element("header", {}, element("h1", {}, "NofX")),
+      element("p", {}, text),
+      start === undefined ? undefined : element("button", { class: "start", on: run("nofx.connect"), "data-key": "start" }, start)
+    ].filter((part) => part !== undefined)
   }
   const { asked, health, letters, phase, retries, tasks } = status
   const waiting = tasks.queued + tasks.parked + tasks.blocked

@@ -32,6 +32,8 @@ inEditor("the host behind a window of a real VS Code", () => {
 
   it("C71 is replaced when it is of an earlier version and nothing runs; the next one goes on", async () => {
     const { directory, pid } = vsc.hosts()[0]!
+    await window.command("NofX: Open Dashboard")
+    await window.webview().getByRole("button", { name: "Agents: 1" }).waitFor()
     await window.command("NofX: Shut Down Gracefully")
     await window.dialog("Shut Down").click()
     await expect.poll(() => alive(pid)).toBe(false)
@@ -43,7 +45,7 @@ inEditor("the host behind a window of a real VS Code", () => {
     const old = spawn(node, [earlier, directory], { env: environment, detached: true, stdio: "ignore" })
     old.unref()
     await expect.poll(() => vsc.hosts()[0]?.pid).toBe(old.pid)
-    await window.page.getByRole("button", { name: "Start Again" }).click()
+    await window.webview().getByRole("button", { name: "Start Again" }).click()
     await expect.poll(() => alive(old.pid!)).toBe(false)
     await living()
     await window.addTask("demo", "write after.txt: replaced")
