@@ -46,7 +46,10 @@ describe("nofx simulate", () => {
       const args = ["simulate", "--days", "0.05", "--agents", "1", "--compare", "--html", file]
       const { code, out } = yield* nofx(args)
       assert.strictEqual(code, 0, out)
-      for (const name of names) assert.match(out, new RegExp(`^without ${name} `, "m"))
+      for (const name of names) {
+        assert.match(out, new RegExp(`^without ${name} `, "m"))
+        assert.match(out, new RegExp(`^without ${name}: (worse in .+|nothing that is measured here is worse)$`, "m"))
+      }
       const html = readFileSync(file, "utf8")
       assert.match(html, /^<!doctype html>/)
       assert.match(html, /<svg /)
