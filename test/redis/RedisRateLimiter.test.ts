@@ -209,6 +209,40 @@ requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", (
     }).pipe(Effect.provide(Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server)))))
   )
 
+  it.live(
+    "C19 requests, tokens and calls at once are admitted in one step; what was estimated is settled, and the place of a call that ended is free",
+    () =>
+      Effect.gen(function* () {
+        const limiter = yield* RateLimiter.RateLimiter
+        const requests: RateLimiter.Limit = { ...RateLimiter.defaults, name: "requests", limit: 10 }
+        const tokens: RateLimiter.Limit = { ...RateLimiter.defaults, name: "tokens", algorithm: "token-bucket", limit: 1000 }
+        // Who ends gives the whole permit back; who dies without a word holds it for the window.
+        const atOnce: RateLimiter.Limit = { ...RateLimiter.defaults, name: "at once", limit: 2, window: Duration.hours(1) }
+        const call = limiter.acquireAll(
+          [requests, { ...tokens }, atOnce].map((limit) => ({ limit, key: "k", cost: limit.name === "tokens" ? 400.5 : 1 }))
+        )
+        const [first] = [yield* call, yield* call]
+        assert.strictEqual((yield* Effect.flip(call)).limit, "at once")
+        yield* limiter.refund(first[2]!)
+        assert.strictEqual((yield* Effect.flip(call)).limit, "tokens", "a place is free, and its tokens are not")
+        yield* limiter.settle(first[1]!, 100.25)
+        yield* call
+      }).pipe(Effect.provide(Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server)))))
+  )
+
+  for (const algorithm of ["token-bucket", "sliding-window", "fixed-window"] as const)
+    it.live(`C18 parts of a call are given back exactly (${algorithm})`, () =>
+      Effect.gen(function* () {
+        const limiter = yield* RateLimiter.RateLimiter
+        const limit: RateLimiter.Limit = { ...RateLimiter.defaults, name: "parts", algorithm, limit: 1, window: Duration.hours(1) }
+        const permit = yield* limiter.acquire(limit, "k", 0.7)
+        yield* Effect.flip(limiter.acquire(limit, "k", 0.4))
+        yield* limiter.settle(permit, 0.1)
+        yield* limiter.acquire(limit, "k", 0.9)
+        yield* Effect.flip(limiter.acquire(limit, "k", 0.1))
+      }).pipe(Effect.provide(Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server)))))
+    )
+
   it.live("C20 100,000 keys then idleness leave none", () =>
     Effect.gen(function* () {
       const server = yield* RedisServer.make()
