@@ -68,10 +68,12 @@ const collector = ({ config, env }: Configured): Options["env"] => (config.telem
 
 const withRedis = ({ config, env }: Configured) => Layer.unwrap(Effect.map(RedisOptions.withEnvironment(config, env), AgentRuntime.layer))
 
+/** One for everything that this runtime writes or tells. */
+const redactorOf = ({ env }: Options): Redaction.Redactor => Redaction.make(Redaction.secretsOf(env))
+
 /** `base`: where worktrees lie. */
-const runtime = (options: Configured, base: string, place: RuntimePlace) => {
-  const redactor = Redaction.make(Redaction.secretsOf(options.env))
-  return Telemetry.exported(withRedis(options), collector(options), version).pipe(
+const runtime = (options: Configured, base: string, place: RuntimePlace, redactor: Redaction.Redactor) =>
+  Telemetry.exported(withRedis(options), collector(options), version).pipe(
     Layer.provide(
       Layer.effect(
         Environment,
@@ -108,13 +110,15 @@ const runtime = (options: Configured, base: string, place: RuntimePlace) => {
       })
     )
   )
-}
 
 /** Everything is gone with the process, except the outputs of agents, which lie in `directory`. */
 export const layerMemory = (options: Options & { readonly directory: string }) =>
-  runtime(configured(options), options.directory, { directory: options.directory, waitsForClients: false, restoresAgents: false }).pipe(
-    Layer.provide(MemoryStore.layer())
-  )
+  runtime(
+    configured(options),
+    options.directory,
+    { directory: options.directory, waitsForClients: false, restoresAgents: false },
+    redactorOf(options)
+  ).pipe(Layer.provide(MemoryStore.layer()))
 
 const owner = ({ kind, stateDirectory: directory, takeOver }: DurableOptions) => {
   const owned: Ownership.Options = { directory, kind, version, processes: ProcessSystem.make() }
@@ -141,13 +145,16 @@ const accounts = (directory: string): Layer.Layer<AccountStore.AccountStore> =>
  * Nothing acknowledged is lost. Building it fails with `OwnedByAnother` when another process owns the state directory, with
  * `StoreUnavailable`, `SchemaTooNew` or `SqliteMissing` when the database cannot be used.
  */
-export const layer = (options: DurableOptions) =>
-  runtime(configured(options), options.stateDirectory, {
+export const layer = (options: DurableOptions) => {
+  const redactor = redactorOf(options)
+  const place = {
     directory: `${options.stateDirectory}/agents`,
     waitsForClients: options.attended ?? options.kind === "host",
     restoresAgents: options.kind === "host"
-  }).pipe(
+  }
+  return runtime(configured(options), options.stateDirectory, place, redactor).pipe(
     Layer.provide(options.accounts === undefined ? Layer.empty : accounts(options.accounts)),
-    Layer.provideMerge(SqliteStore.layer),
+    Layer.provideMerge(SqliteStore.layer(redactor)),
     Layer.provideMerge(owner(options))
   )
+}

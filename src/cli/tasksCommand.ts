@@ -36,7 +36,7 @@ const show = Command.make(
   },
   Effect.fnUntraced(function* (input) {
     const task = yield* view(Option.getOrUndefined(input.stateDir), ({ store }) => findTask(store, input.id))
-    const redactor = Redaction.make([])
+    const redactor = Redaction.make(Redaction.secretsOf((yield* Machine).env))
     yield* Console.log(
       input.json ? JSON.stringify(redactor.value(JSON.parse(encodeTask(task)))) : redactor.text(History.lines(task).join("\n"))
     )

@@ -299,6 +299,8 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
         })
       }),
     spawn: Effect.fnUntraced(function* (given: AgentSpec) {
+      // Before anything else: what is submitted meanwhile may name them.
+      core.learn(given)
       const others = Array.from(core.agents.values(), (each) => each.spec)
       const spec = drivers.settle === undefined ? given : yield* drivers.settle(given, others)
       if (core.agents.has(spec.id)) return yield* new AgentExists({ agentId: spec.id })
@@ -321,7 +323,6 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
         leaving: false
       }
       core.agents.set(spec.id, agent)
-      core.learn(spec)
       yield* journal.commit([{ _tag: "PutAgent", agent: { spec, restarts: 0, at: core.wallNow() } }])
       return yield* startOrFail(agent, "spawn")
     }),

@@ -33,10 +33,9 @@ const keyBytes = 32
 const nonceBytes = 12
 const tagBytes = 16
 
-/** The seal of a database, by the key beside it. */
-export const make = (database: string): Seal => {
+/** The seal of a database, by the key beside it. `redactor`: tells what is a secret; default: by its looks and names only. */
+export const make = (database: string, redactor: Redaction.Redactor = Redaction.make([])): Seal => {
   const file = path.join(path.dirname(database), fileName)
-  const redactor = Redaction.make([])
   const written = new WeakMap<TaskSpec, TaskSpec>()
   let known: Buffer | undefined
 

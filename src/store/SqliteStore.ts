@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type * as Redaction from "../reliability/Redaction.ts"
 import * as Database from "./Database.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import { Owner } from "./Ownership.ts"
@@ -17,9 +18,13 @@ import * as SqliteReads from "./SqliteReads.ts"
 import { Store, type StoreUnavailable } from "./Store.ts"
 
 /** The store over an open database, under the epoch of its owner. Flushes what is waiting when the scope closes. */
-export const make = (connection: Connection, epoch: number): Effect.Effect<Store["Service"], StoreUnavailable, Scope.Scope> =>
+export const make = (
+  connection: Connection,
+  epoch: number,
+  redactor?: Redaction.Redactor
+): Effect.Effect<Store["Service"], StoreUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
-    const seal = Seal.make(connection.file)
+    const seal = Seal.make(connection.file, redactor)
     const group = yield* attempt("open", () => GroupCommit.make(connection, SqliteChanges.make(connection, seal)))
     yield* Effect.addFinalizer(() => Effect.sync(group.flush))
     return Store.of({ epoch, commit: group.commit, ...SqliteReads.make(connection, true, seal) })
@@ -34,11 +39,12 @@ export const makeViewer = (connection: Connection): Store["Service"] =>
     ...SqliteReads.make(connection, false, Seal.make(connection.file))
   })
 
-/** The store of the state directory that this process owns. */
-export const layer: Layer.Layer<Store, StoreUnavailable, Owner> = Layer.effect(
-  Store,
-  Effect.flatMap(Owner, (owner) => make(owner.database.connection, owner.epoch))
-)
+/** The store of the state directory that this process owns. `redactor`: what it takes for a secret is sealed. */
+export const layer = (redactor: Redaction.Redactor): Layer.Layer<Store, StoreUnavailable, Owner> =>
+  Layer.effect(
+    Store,
+    Effect.flatMap(Owner, (owner) => make(owner.database.connection, owner.epoch, redactor))
+  )
 
 /** The store in one file, without the lock of a state directory: for programs that know that they are alone. */
 export const layerFile = (file: string): Layer.Layer<Store, Database.OpenError> =>

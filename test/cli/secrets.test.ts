@@ -36,9 +36,20 @@ const taskFile = (script: string): string =>
       { id: "unborn", driver: "command", command: [`${script}.unborn`, "--token", canaries.flag], env: { OWN_SECRET: canaries.own } }
     ],
     tasks: [
-      { id: "works", agent: "talker", effect: "idempotent", prompt: `use ${canaries.prompt}`, input: { api_key: canaries.input } },
+      {
+        id: "works",
+        agent: "talker",
+        effect: "idempotent",
+        prompt: `use ${canaries.prompt} or ${canaries.inherited}`,
+        input: { api_key: canaries.input }
+      },
       { id: "fails", agent: "talker", effect: "unsafe", prompt: `use ${canaries.prompt}`, input: { api_key: canaries.input } },
-      { id: "wrong", agent: "talker", effect: "idempotent", verify: ["sh", "-c", `echo ${canaries.output} $OWN_SECRET; exit 1`] },
+      {
+        id: "wrong",
+        agent: "talker",
+        effect: "idempotent",
+        verify: ["sh", "-c", `echo ${canaries.output} ${canaries.own} $INHERITED_TOKEN; exit 1`]
+      },
       { id: "fails-unborn", agent: "unborn", effect: "idempotent", prompt: `use ${canaries.prompt}` }
     ],
     config: { retry: { maxAttempts: 1 } }
