@@ -2,6 +2,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import type * as Semaphore from "effect/Semaphore"
 import type { AgentDriver, AgentSession, PermissionRequest, TaskCheck } from "../agent/AgentDriver.ts"
 import type { AgentSpec } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
@@ -55,6 +56,8 @@ export interface Agent {
   stateSince: number
   session: AgentSession | undefined
   scope: Scope.Closeable | undefined
+  /** Held by the one who starts it. */
+  readonly starting: Semaphore.Semaphore
   running: Running | undefined
   /** Monotonic milliseconds; the idle agent that rested longest goes first. */
   lastUsed: number

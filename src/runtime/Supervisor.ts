@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { AgentDrivers, OpenContext } from "../agent/AgentDriver.ts"
 import { accountOf, type AgentSpec } from "../agent/AgentSpec.ts"
 import { consequences, Fault, hintMillis } from "../agent/Fault.ts"
@@ -127,8 +128,12 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
       return changes.length === 0 ? Effect.void : journal.commit(changes)
     })
 
-  /** One try: admitted by every stage, bounded in time. */
+  /** One try at a time, whoever asks: an agent that another one has started meanwhile is not started again. */
   const open = (agent: Agent, operation: "spawn" | "restart"): Effect.Effect<void, Fault> =>
+    agent.starting.withPermit(Effect.suspend(() => (agent.session === undefined ? openOnce(agent, operation) : Effect.void)))
+
+  /** One try: admitted by every stage, bounded in time. */
+  const openOnce = (agent: Agent, operation: "spawn" | "restart"): Effect.Effect<void, Fault> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const admission = yield* restore(
@@ -191,9 +196,9 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
     const faults: Array<Fault> = []
     let previousDelayMillis: number | undefined
     for (;;) {
-      setAgentState(core, agent, "starting", operation)
+      if (agent.session === undefined) setAgentState(core, agent, "starting", operation)
       const tried = yield* Effect.result(open(agent, operation))
-      if (tried._tag === "Success") {
+      if (tried._tag === "Success" || agent.session !== undefined) {
         yield* resolve(agent)
         return agent
       }
@@ -316,6 +321,7 @@ export const make = (core: Core, dispatcher: Dispatcher, drivers: AgentDrivers["
         stateSince: core.wallNow(),
         session: undefined,
         scope: undefined,
+        starting: Semaphore.makeUnsafe(1),
         running: undefined,
         lastUsed: 0,
         restarts: [],

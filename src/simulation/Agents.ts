@@ -6,7 +6,15 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { AgentDriver, AgentSession, AttemptContext, AttemptFailure, Checked, ProcessIdentity } from "../agent/AgentDriver.ts"
+import type {
+  AgentDriver,
+  AgentSession,
+  AttemptContext,
+  AttemptFailure,
+  Checked,
+  OpenContext,
+  ProcessIdentity
+} from "../agent/AgentDriver.ts"
 import type { Fault } from "../agent/Fault.ts"
 import type { Claim } from "../task/Task.ts"
 import * as Histogram from "./Histogram.ts"
@@ -71,7 +79,7 @@ export const make = (scene: Scene): Agents => {
     else keep(work.entry, work.turn, Math.min(millis, work.turn.endsAfter))
   }
 
-  const start = Effect.fnUntraced(function* (agent: number, marker: string, register: (identity: ProcessIdentity) => Effect.Effect<void>) {
+  const start = Effect.fnUntraced(function* (agent: number, { gone, marker, register }: OpenContext) {
     const pid = ++pids
     const random = Random.make(seed, `process ${pid}`)
     yield* Effect.sleep(Math.ceil(random.around(Duration.toMillis(faults.agent.start))))
@@ -84,6 +92,13 @@ export const make = (scene: Scene): Agents => {
       work: undefined
     }
     processes.set(pid, process)
+    // Before it is written down: a start can be given up while the disk is full.
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        end(process)
+        return gone
+      })
+    )
     yield* register(process.identity)
     return process
   })
@@ -238,14 +253,8 @@ export const make = (scene: Scene): Agents => {
         Effect.gen(function* () {
           const agent = Number(spec.id.slice(spec.id.lastIndexOf("-") + 1))
           yield* context.intend
-          const process = yield* start(agent, context.marker, context.register)
+          const process = yield* start(agent, context)
           const exited = Deferred.makeUnsafe<Fault>()
-          yield* Effect.addFinalizer(() =>
-            Effect.suspend(() => {
-              end(process)
-              return context.gone
-            })
-          )
           return {
             process: process.identity,
             resumable: true,

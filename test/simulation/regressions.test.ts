@@ -1,7 +1,9 @@
 /** What simulations found in the runtime, each as a test that needs no simulation. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import type { AgentDriver } from "../../src/agent/AgentDriver.ts"
+import type { Fault } from "../../src/agent/Fault.ts"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import * as Scripted from "../support/runtime.ts"
@@ -41,6 +43,40 @@ describe("found by simulation", () => {
       )
     )
   )
+
+  it.effect("C51 an agent that two ask to be started at once has one process, and none once it is removed", () => {
+    let broken = true
+    let living = 0
+    const open = Effect.gen(function* () {
+      yield* Effect.sleep("1 second")
+      if (broken) return yield* Effect.fail<Fault>({ _tag: "SpawnFailed", detail: "no such file", reason: "ENOENT" })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => living++),
+        () => Effect.sync(() => living--)
+      )
+    })
+    const process: AgentDriver = {
+      ...Scripted.driver(Scripted.succeedAfter("1 second")),
+      open: () =>
+        Effect.as(open, { resumable: false, exited: Effect.never, activity: Effect.succeed(Scripted.idle), run: () => Effect.never })
+    }
+    return Effect.gen(function* () {
+      const runtime = yield* AgentRuntime
+      const spawning = yield* Effect.forkChild(Effect.flip(runtime.spawn({ id: "a", driver: "process" })), { startImmediately: true })
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.join(spawning)
+      broken = false
+      const [letter] = yield* runtime.getDLQMessages
+      const redriving = yield* Effect.forkChild(runtime.retryDLQMessage(letter!.id), { startImmediately: true })
+      const restarting = yield* Effect.forkChild(runtime.restart("a"), { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(redriving)
+      assert.strictEqual((yield* Fiber.join(restarting)).state, "idle")
+      assert.strictEqual(living, 1)
+      yield* runtime.remove("a")
+      assert.strictEqual(living, 0)
+    }).pipe(Effect.provide(Scripted.layer({ drivers: { process } })))
+  })
 
   it.effect("C28 C31 a task of a kind of its own is redriven like any other", () => {
     let calls = 0
