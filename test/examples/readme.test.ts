@@ -10,7 +10,7 @@ const readme = fs.readFileSync("README.md", "utf8")
 
 describe("the README's examples", () => {
   for (const [name, lines] of [
-    ["services", 25],
+    ["services", 20],
     ["promises", 10]
   ] as const) {
     it(`shows ${name}.ts word for word, and it does what it says`, () => {
