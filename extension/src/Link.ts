@@ -260,6 +260,8 @@ const make = Effect.gen(function* () {
     Effect.sync(() => settings.onChange(() => fork(onSettings))),
     (end) => Effect.sync(end)
   )
+  // What came in between the first look and now nobody has told of.
+  if (!samePlace(settings.place(), SubscriptionRef.getUnsafe(ref).place)) fork(onSettings)
   if (settings.place()._tag === "ready") yield* Effect.forkIn(settings.tell, scope)
   if (settings.connectOnStartup()) yield* Effect.forkIn(resume, scope)
 

@@ -84,6 +84,11 @@ describe("the shell", () => {
     assert.strictEqual((await Effect.runPromise(shell.runtime().getRetryMetrics)).attempts, 1)
   })
 
+  it("C63 works in a folder that comes in while it starts", async () => {
+    const shell = await open({ folderComesLate: true })
+    await until(() => shell.contextKeys.get("nofx:place") === "ready", "the folder is known")
+  })
+
   it("C71 reaches work that is there when a window opens, and starts nothing where there is none", async () => {
     const fresh = await open()
     fresh.look("nofx.agents")

@@ -55,6 +55,8 @@ export interface Question {
 
 export interface Options {
   readonly folder?: string | undefined
+  /** The folder is there only after it was looked for once, as when a workspace comes in while the extension starts. */
+  readonly folderComesLate?: boolean
   readonly trusted?: boolean
   readonly settings?: Readonly<Record<string, unknown>>
 }
@@ -112,6 +114,7 @@ export const make = (manifest: { readonly version: string; readonly contributes:
   const configuration = new Emitter<unknown>()
   const closed = new Emitter<unknown>()
   let trusted = options.trusted ?? true
+  let folderCame = false
 
   const answer = (question: Question): string | undefined => {
     questions.push(question)
@@ -279,6 +282,11 @@ export const make = (manifest: { readonly version: string; readonly contributes:
         return trusted
       },
       get workspaceFolders() {
+        if (options.folderComesLate === true && !folderCame) {
+          folderCame = true
+          folders.fire(undefined)
+          return undefined
+        }
         return options.folder === undefined ? undefined : [{ name: "project", index: 0, uri: Uri.file(options.folder) }]
       },
       onDidChangeWorkspaceFolders: subscribe("folders", folders),
