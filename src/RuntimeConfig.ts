@@ -29,8 +29,11 @@ export const LimitOrPreset = Schema.Union([Schema.Literals(["api", "user", "expe
 export type LimitOrPreset = typeof LimitOrPreset.Type
 
 export const TimeLimits = {
-  /** Longest time of one attempt. Default 60 minutes; a task may say otherwise. */
-  attempt: duration("60 minutes"),
+  /**
+   * Longest time of one attempt. Default 2 hours, the last resort: stalls and loops are noticed long before, and work that takes an hour on a slow
+   * day must not end for it. A task may say otherwise.
+   */
+  attempt: duration("2 hours"),
   /** Longest time until an agent has started. Default 2 minutes. */
   spawn: duration("2 minutes"),
   /** Longest time of a task's own check. Default 10 minutes. */

@@ -105,5 +105,5 @@ const moreTasks: ReadonlyArray<string> = [
 const config: ReadonlyArray<string> = [
   "# Limits and policies; everything has a default.",
   "# config:",
-  "#   timeLimit: { attempt: 60 minutes, stall: 7 minutes }"
+  "#   timeLimit: { attempt: 2 hours, stall: 7 minutes }"
 ]
