@@ -83,30 +83,33 @@ describe("Simulation", () => {
     )
   }
 
-  /** A stormy day with crashes, two agents; the options of a run, and what comes of it with every pattern. */
-  const crashes = (days: number) =>
+  /** Stormy days with more of these faults, two agents; the options of a run, and what comes of it with every pattern. */
+  const stormier = (days: number, faults: string) =>
     once(
       Effect.gen(function* () {
         const profile = yield* Effect.fromResult(
-          Profile.decode("extends: stormy\nworkload: { burst: null }\nfaults: { machine: { kill: { every: 2 hours } } }", "crashes.yaml")
+          Profile.decode(`extends: stormy\nworkload: { burst: null }\nfaults: { ${faults} }`, "stormier.yaml")
         )
         const options = { profile, days, agents: 2, seed: 5 }
         return { options, all: yield* Simulation.run(options) }
       })
     )
-  const [day, hours] = [crashes(1), crashes(0.4)]
+  const kills = "machine: { kill: { every: 2 hours } }"
+  const day = stormier(1, kills)
+  const hours = stormier(0.4, kills)
+  const hangs = stormier(0.4, "agent: { hangEvery: 1 hour }")
 
-  for (const [name, measure] of [
-    ["recovery", (result) => -result.lost],
-    ["verify", (result) => -result.falseClaims],
-    ["deadLetter", (result) => result.availability],
-    ["retry", (result) => -result.helped],
-    ["cooldown", (result) => -result.extraAttempts],
-    ["timeLimit", (result) => -result.timeToRecover.maxMillis]
-  ] as ReadonlyArray<readonly [Ablation, (result: Result) => number]>) {
+  for (const [name, world, measure] of [
+    ["recovery", day, (result) => -result.lost],
+    ["verify", day, (result) => -result.falseClaims],
+    ["deadLetter", day, (result) => result.availability],
+    ["retry", day, (result) => -result.helped],
+    ["cooldown", hours, (result) => -result.extraAttempts],
+    ["timeLimit", hangs, (result) => -result.timeToDetect.meanMillis]
+  ] as ReadonlyArray<readonly [Ablation, typeof day, (result: Result) => number]>) {
     it.effect(`C62 without ${name} something is worse`, () =>
       Effect.gen(function* () {
-        const { all, options } = yield* name === "cooldown" ? hours : day
+        const { all, options } = yield* world
         const without = yield* Simulation.run({ ...options, without: [name] })
         assert.isTrue(isSound(all))
         assert.isBelow(measure(without), measure(all))
