@@ -4,7 +4,9 @@
  * Building it only registers what the manifest names; no process is started and no file is read. It ends once, within four seconds, and
  * leaves no listener, timer or process of its own behind.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as vscode from "vscode"
@@ -72,9 +74,11 @@ export const start = (
   const runtime = ManagedRuntime.make(
     layer(outside).pipe(Layer.provide(Layer.succeed(Editor, editor)), Layer.provide(Layer.succeed(Extension, given)))
   )
+  // Registering waits for nothing: it is done here, not when the event loop, busy while an editor starts, comes round to it.
+  const registered = runtime.runSyncExit(Effect.void)
   let ending: Promise<void> | undefined
   return {
-    ready: runtime.runPromise(Effect.void),
+    ready: Exit.isSuccess(registered) ? Promise.resolve() : Promise.reject(Cause.squash(registered.cause)),
     dispose: () => (ending ??= Effect.runPromise(Effect.asVoid(Effect.timeoutOption(Effect.ignore(runtime.disposeEffect), disposeLimit))))
   }
 }
