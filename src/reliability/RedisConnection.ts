@@ -44,11 +44,13 @@ export interface Members {
 
 export type Argument = string | number
 
-/** A script: what it is told stands in KEYS and ARGV. It answers a list. */
-export interface Script {
+/** A script: what it is told stands in KEYS and ARGV. */
+export interface Script<Answer = ReadonlyArray<string | number>> {
   readonly lua: string
+  /** Only a type. */
+  readonly answers?: Answer
 }
-export const script = (lua: string): Script => ({ lua })
+export const script = <Answer = ReadonlyArray<string | number>>(lua: string): Script<Answer> => ({ lua })
 
 /**
  * The connection of this process.
@@ -62,11 +64,11 @@ export class RedisConnection extends Context.Service<
     readonly options: Options
     readonly state: () => State
     /** Runs a script. Not to be interrupted: it ends by itself, and what it did would be lost. */
-    readonly run: (
-      script: Script,
+    readonly run: <Answer>(
+      script: Script<Answer>,
       keys: ReadonlyArray<string>,
       args: ReadonlyArray<Argument>
-    ) => Effect.Effect<ReadonlyArray<string | number>, RedisAway>
+    ) => Effect.Effect<Answer, RedisAway>
     readonly members: () => Members
     /** A key below the prefix. */
     readonly key: (...parts: ReadonlyArray<string>) => string
@@ -88,7 +90,7 @@ interface Live {
   readonly redis: Redis.Redis["Service"]
   readonly client: Context.Service.Shape<typeof NodeRedis.NodeRedis>["client"]
   /** Of scripts that the server has, or is being given. */
-  readonly hashes: Map<Script, string | Promise<string>>
+  readonly hashes: Map<Script<unknown>, string | Promise<string>>
   readonly lost: Deferred.Deferred<string>
   readonly scope: Scope.Scope
 }
@@ -135,12 +137,12 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   }
 
   /** Sends a script by its name, and whole where the server does not know it. */
-  const send = ({ client, hashes }: Live, script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => {
+  const send = <Answer>({ client, hashes }: Live, script: Script<Answer>, keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) => {
     const command = (hash: string) => {
       const words = ["EVALSHA", hash, `${keys.length}`]
       for (const key of keys) words.push(key)
       for (const arg of args) words.push(typeof arg === "string" ? arg : `${arg}`)
-      return client.sendCommand<ReadonlyArray<string | number>>(words)
+      return client.sendCommand<Answer>(words)
     }
     const loaded = () => {
       const loading = client.scriptLoad(script.lua).then((hash) => {
@@ -157,12 +159,12 @@ export const make = Effect.fnUntraced(function* (options: Options, id: string) {
   }
 
   // A promise, not a fiber, and no timer of its own: a decision should cost little more than the way to the server.
-  const evaluate = (connection: Live, ...[script, keys, args]: Parameters<RedisConnection["Service"]["run"]>) =>
-    Effect.callback<ReadonlyArray<string | number>, RedisAway>((resume) => {
+  const evaluate = <Answer>(connection: Live, script: Script<Answer>, keys: ReadonlyArray<string>, args: ReadonlyArray<Argument>) =>
+    Effect.callback<Answer, RedisAway>((resume) => {
       const command = { since: wheel.now() }
       pending.add(command)
       if (!watching) watch(timeout)
-      const answered = (answer: ReadonlyArray<string | number>) => {
+      const answered = (answer: Answer) => {
         pending.delete(command)
         resume(Effect.succeed(answer))
       }

@@ -9,68 +9,41 @@ import * as RedisConnection from "./RedisConnection.ts"
 /** As the scripts know them. */
 export const algorithmLetters = { "token-bucket": "t", "sliding-window": "s", "fixed-window": "f", "leaky-bucket": "l" } as const
 
-const common = `
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + clock[2] / 1000
--- Numbers as text lose digits by default.
-local function text(n)
-  if n % 1 == 0 and n < 1e9 and n >= 0 then return tostring(n) end
-  return string.format('%.17g', n)
+/**
+ * Of a sliding window, a list of times and costs: what is noted of it (what it holds, the times of its newest and, at the latest, its oldest entry, until when it is kept; without
+ * that it counts as empty), what has left it, and when a cost fits in.
+ */
+const sliding = `
+local function life(millis) return math.max(1, math.ceil(millis)) end
+local function note(l)
+  if not l.last then redis.call('DEL', l.key, l.used_key) return end
+  redis.call('SET', l.used_key, struct.pack('<dddd', l.used, l.last, l.first, l.kept), 'PX', life(l.last + l.window - now))
 end
-local function pair(s)
-  local colon = string.find(s, ':', 1, true)
-  return tonumber(string.sub(s, 1, colon - 1)), tonumber(string.sub(s, colon + 1))
-end
-local function not_before(t, at) if at <= t + 0.001 then return t end return at end
-local function forget_after(key, millis) redis.call('PEXPIRE', key, math.max(1, math.ceil(millis))) end
-
--- What was spent, as it counts now. Everything that Redis knew before it restarted is taken as spent at that moment.
-local function read(l, lost)
-  local held = lost + l.window > now
-  if l.algorithm == 's' then
-    l.last = redis.call('LINDEX', l.key, -1)
-    if l.last then l.last = pair(l.last) end
-    if held and (not l.last or l.last < lost) then
-      redis.call('DEL', l.key)
-      redis.call('RPUSH', l.key, text(lost) .. ':' .. text(l.limit))
-      redis.call('SET', l.used_key, text(l.limit))
-      forget_after(l.key, lost + l.window - now)
-      forget_after(l.used_key, lost + l.window - now)
-      l.last = lost
+local function trim(l)
+  if not l.last or l.first + l.window > now then return end
+  local gone, found = 0, nil
+  while not found do
+    local some = redis.call('LRANGE', l.key, gone, gone + 31)
+    if #some == 0 then break end
+    for _, entry in ipairs(some) do
+      local at, cost = struct.unpack('<dd', entry)
+      if at + l.window > now then found = at break end
+      gone, l.used = gone + 1, l.used - cost
     end
-    l.used = 0
-    if l.last then l.used = tonumber(redis.call('GET', l.used_key) or 0) end
-    local before = l.used
-    while l.last do
-      local head = redis.call('LINDEX', l.key, 0)
-      if not head then l.last, l.used = nil, 0 break end
-      local at, cost = pair(head)
-      if at + l.window > now then break end
-      redis.call('LPOP', l.key)
-      l.used = l.used - cost
-    end
-    if l.last and l.used ~= before then redis.call('SET', l.used_key, text(l.used), 'KEEPTTL') end
-  elseif l.algorithm == 'f' then
-    local found = redis.call('GET', l.key)
-    l.start, l.used = 0, 0
-    if found then l.start, l.used = pair(found) end
-    if held and l.start < lost then l.start, l.used = lost, l.limit end
-  else
-    l.at = tonumber(redis.call('GET', l.key) or 0)
-    if held then l.at = math.max(l.at, lost + l.window) end
   end
+  if found then l.first = found else l.used, l.last = 0, nil end
+  if found and gone > 0 then redis.call('LTRIM', l.key, gone, -1) end
+  note(l)
 end
-
 local function walk(l, t)
   local start, used, from = math.max(t, l.last or 0), l.used, 0
-  local full = l.limit * (1 + 1e-9)
-  while used + l.cost > full do
+  while used + l.cost > l.full do
     local some = redis.call('LRANGE', l.key, from, from + 31)
     if #some == 0 then break end
     for _, entry in ipairs(some) do
-      local at, cost = pair(entry)
+      local at, cost = struct.unpack('<dd', entry)
       if at + l.window > start then
-        if used + l.cost <= full then return start end
+        if used + l.cost <= l.full then return start end
         start = at + l.window
       end
       used = used - cost
@@ -78,6 +51,55 @@ local function walk(l, t)
     from = from + 32
   end
   return start
+end`
+
+const common = `
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000${sliding}
+-- Numbers as text lose digits by default.
+local function text(n)
+  if n % 1 == 0 and n < 1e9 and n >= 0 then return tostring(n) end
+  return string.format('%.17g', n)
+end
+-- Marks were added up elsewhere.
+local function same(a, b) return math.abs(a - b) < 0.001 end
+local function not_before(t, at) if at <= t + 0.001 then return t end return at end
+local function append(l, time, cost)
+  if not l.last then
+    redis.call('DEL', l.key)
+    l.first, l.kept = time, 0
+  end
+  redis.call('RPUSH', l.key, struct.pack('<dd', time, cost))
+  if time + l.window > l.kept then
+    l.kept = l.kept == 0 and time + l.window or time + 2 * l.window
+    redis.call('PEXPIRE', l.key, life(l.kept - now))
+  end
+  l.used, l.last = l.used + cost, time
+  note(l)
+end
+
+-- What was spent, as it counts now. Everything that Redis knew before it restarted is taken as spent at that moment.
+local function read(l, lost)
+  local held = lost + l.window > now
+  if l.algorithm == 's' then
+    local noted = redis.call('GET', l.used_key)
+    l.used = 0
+    if noted then l.used, l.last, l.first, l.kept = struct.unpack('<dddd', noted) end
+    if held and (not l.last or l.last < lost) then
+      l.used, l.last = 0, nil
+      append(l, lost, l.limit)
+    end
+    trim(l)
+  elseif l.algorithm == 'f' then
+    local found = redis.call('GET', l.key)
+    l.start, l.used = 0, 0
+    if found then l.start, l.used = struct.unpack('<dd', found) end
+    if held and l.start < lost then l.start, l.used = lost, l.limit end
+  else
+    local found = redis.call('GET', l.key)
+    l.at = found and struct.unpack('<d', found) or 0
+    if held then l.at = math.max(l.at, lost + l.window) end
+  end
 end
 
 local function start_at(l, t)
@@ -85,7 +107,7 @@ local function start_at(l, t)
   if l.algorithm == 'l' then return not_before(t, l.at) end
   if l.algorithm == 's' then return walk(l, t) end
   if l.used == 0 or t >= l.start + l.window then return t end
-  if l.used + l.cost <= l.limit * (1 + 1e-9) then return math.max(t, l.start) end
+  if l.used + l.cost <= l.full then return math.max(t, l.start) end
   return l.start + l.window
 end
 
@@ -93,32 +115,23 @@ end
 local function take(l, cost, at)
   if l.algorithm == 's' then
     local time = math.max(at, l.last or 0)
-    local mark = text(time)
-    if cost > 0 then
-      redis.call('RPUSH', l.key, mark .. ':' .. text(cost))
-      l.used, l.last = l.used + cost, time
-      redis.call('SET', l.used_key, text(l.used))
-      forget_after(l.key, time + l.window - now)
-      forget_after(l.used_key, time + l.window - now)
-    end
-    return mark
+    if cost > 0 then append(l, time, cost) end
+    return text(time)
   end
   if l.algorithm == 'f' then
     if l.used == 0 or at >= l.start + l.window then l.start, l.used = at, cost else l.used = l.used + cost end
-    local mark = text(l.start)
-    redis.call('SET', l.key, mark .. ':' .. text(l.used), 'PX', math.max(1, math.ceil(l.start + l.window - now)))
-    return mark
+    redis.call('SET', l.key, struct.pack('<dd', l.start, l.used), 'PX', life(l.start + l.window - now))
+    return text(l.start)
   end
   l.at = math.max(l.at, at) + cost * l.interval
-  local mark = text(l.at)
-  redis.call('SET', l.key, mark, 'PX', math.max(1, math.ceil(l.at - now)))
-  return mark
+  redis.call('SET', l.key, struct.pack('<d', l.at), 'PX', life(l.at - now))
+  return text(l.at)
 end
 
 local function limit_at(key, arg)
   local l = { key = KEYS[key], used_key = KEYS[key + 1], waiting_key = KEYS[key + 2], algorithm = ARGV[arg],
     limit = tonumber(ARGV[arg + 1]), window = tonumber(ARGV[arg + 2]), cost = tonumber(ARGV[arg + 3]), queue = tonumber(ARGV[arg + 4]) }
-  l.interval = l.window / l.limit
+  l.interval, l.full = l.window / l.limit, l.limit * (1 + 1e-9)
   return l
 end
 
@@ -137,76 +150,87 @@ end
 `
 
 /** The beginning of a usual decision: KEYS and ARGV of `usual`, and `value`, what stands under the key that it names. */
-const usually = (key: string, rest: string): RedisConnection.Script =>
+const usually = (key: string, rest: string): RedisConnection.Script<string | null> =>
   RedisConnection.script(`
 local known = redis.call('MGET', KEYS[1], ${key})
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
-local limit, window, cost, run = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), #ARGV[1] + 1
-if not known[1] or string.sub(known[1], 1, run) ~= ARGV[1] .. ' ' or string.sub(known[1], run + 1) + window > now then return {} end
-local value, said = known[2], clock[1] .. ' ' .. clock[2] .. ' '
+if known[1] ~= ARGV[1] then
+  local run = string.sub(ARGV[1], 1, -2)
+  if not known[1] or string.sub(known[1], 1, #run) ~= run or string.sub(known[1], #run + 1) + ARGV[2] > now then return false end
+end
+local value = known[2]
 ${rest}`)
 
-const paced = (start: string): RedisConnection.Script =>
+const said = "clock[1] .. ' ' .. clock[2]"
+const refused = (at: string) => `return '0 ' .. ${said} .. ' ' .. ${at} - now`
+
+const paced = (start: string): RedisConnection.Script<string | null> =>
   usually(
     "KEYS[2]",
-    `local took = cost * window / limit
-value = tonumber(value or 0)
-local at = ${start}
-if at > now + 0.001 then return {'0 ' .. said .. string.format('%.17g', at)} end
-value = math.max(value, now) + took
-local mark = string.format('%.17g', value)
-redis.call('SET', KEYS[2], mark, 'PX', math.max(1, math.ceil(value - now)))
-return {'1 ' .. said .. mark}`
+    `local took, at = ARGV[3] * ARGV[4], now
+if value then
+  value = struct.unpack('<d', value)
+  at = ${start}
+  if at > now + 0.001 then ${refused("at")} end
+  at = value
+  if at < now then at = now end
+end
+at = at + took
+redis.call('SET', KEYS[2], struct.pack('<d', at), 'PX', ARGV[2])
+return '1 ' .. ${said} .. ' ' .. at - now`
   )
 
 /**
- * The usual decision, by algorithm: one limit, by who does not wait and knows of no loss that still counts. The same as `admit` decides, without what it does not need: each argument,
- * call of Redis, closure and table costs about as much as the rest of it. KEYS: mark, state, used. ARGV: run, limit, window, cost. Answers [`1 SECONDS MICROSECONDS MARK`],
- * [`0 SECONDS MICROSECONDS NOT_BEFORE`], with the server's time; or nothing: it is for `admit` to decide, and nothing was spent.
+ * The usual decision, by algorithm: one limit, a window of whole milliseconds, by who does not wait and knows of no loss that still counts. The same as `admit` decides, without
+ * what it does not need: each argument, call of Redis, closure and table costs about as much as the rest of it, so numbers are packed and few written, and state
+ * expires at most a window late. KEYS: mark, state, used. ARGV: mark without a loss, window, cost (more than 0), `measureOf` the limit. Answers `1 SECONDS MICROSECONDS MARK` or
+ * `0 SECONDS MICROSECONDS NOT_BEFORE`: the server's time, and milliseconds from then (none: 0); or nothing: it is for `admit` to decide, and nothing was spent.
  */
 export const usual = {
-  "token-bucket": paced("value + took - window"),
+  "token-bucket": paced("value + took - ARGV[2]"),
   "leaky-bucket": paced("value"),
   "fixed-window": usually(
     "KEYS[2]",
     `local start, used = 0, 0
-if value then start, used = string.match(value, '^([^:]+):(.+)$') end
-start, used = tonumber(start), tonumber(used)
-if used == 0 or now >= start + window then start, used = now, 0 end
-if start > now then return {} end
-if used + cost > limit * (1 + 1e-9) then return {'0 ' .. said .. string.format('%.17g', start + window)} end
-local mark = string.format('%.17g', start)
-redis.call('SET', KEYS[2], mark .. ':' .. string.format('%.17g', used + cost), 'PX', math.max(1, math.ceil(start + window - now)))
-return {'1 ' .. said .. mark}`
+if value then start, used = struct.unpack('<dd', value) end
+if start > now then return false end
+if used == 0 or start + ARGV[2] <= now then
+  redis.call('SET', KEYS[2], struct.pack('<dd', now, ARGV[3]), 'PX', ARGV[2])
+  return '1 ' .. ${said}
+end
+if used + ARGV[3] - ARGV[4] > 0 then ${refused("start + ARGV[2]")} end
+redis.call('SET', KEYS[2], struct.pack('<dd', start, used + ARGV[3]), 'KEEPTTL')
+return '1 ' .. ${said} .. ' ' .. start - now`
   ),
   "sliding-window": usually(
     "KEYS[3]",
-    `local last, used, trimmed = redis.call('LINDEX', KEYS[2], -1), 0, false
-if last then
-  if tonumber(string.match(last, '^[^:]+')) > now then return {} end
-  used = tonumber(value or 0)
-  local head = redis.call('LINDEX', KEYS[2], 0)
-  while head do
-    local entered, spent = string.match(head, '^([^:]+):(.+)$')
-    if entered + window > now then break end
-    redis.call('LPOP', KEYS[2])
-    used, trimmed = used - spent, true
-    head = redis.call('LINDEX', KEYS[2], 0)
-  end
-  if not head then used = 0 end
+    `local used, last, first, kept = 0, 0, now, 0
+if value then used, last, first, kept = struct.unpack('<dddd', value) else redis.call('DEL', KEYS[2]) end
+if last > now then return false end
+-- Entries that have left are taken out by many at once.
+if used + ARGV[3] - ARGV[4] > 0 or first + 2 * ARGV[2] <= now then${sliding}
+  local l = { key = KEYS[2], used_key = KEYS[3], used = used, last = last, first = first, kept = kept,
+    window = ARGV[2] + 0, cost = ARGV[3] + 0, full = ARGV[4] + 0 }
+  trim(l)
+  if l.used + l.cost > l.full then ${refused("walk(l, now)")} end
+  if l.last then used, first = l.used, l.first else used, first, kept = 0, now, 0 end
 end
-if cost == 0 or used + cost > limit * (1 + 1e-9) then
-  if trimmed then redis.call('SET', KEYS[3], string.format('%.17g', used), 'KEEPTTL') end
-  return {}
+redis.call('RPUSH', KEYS[2], struct.pack('<dd', now, ARGV[3]))
+if now + ARGV[2] > kept then
+  local life = ARGV[2]
+  if kept > 0 then life = 2 * life end
+  redis.call('PEXPIRE', KEYS[2], life)
+  kept = now + life
 end
-local life, time = math.ceil(window), string.format('%.17g', now)
-redis.call('RPUSH', KEYS[2], time .. ':' .. string.format('%.17g', cost))
-redis.call('SET', KEYS[3], string.format('%.17g', used + cost), 'PX', life)
-redis.call('PEXPIRE', KEYS[2], life)
-return {'1 ' .. said .. time}`
+redis.call('SET', KEYS[3], struct.pack('<dddd', used + ARGV[3], now, first, kept), 'PX', ARGV[2])
+return '1 ' .. ${said}`
   )
 } as const
+
+/** What `usual` counts by: milliseconds that a cost of 1 takes, or the most that a window may hold. */
+export const measureOf = ({ algorithm, limit }: { readonly algorithm: keyof typeof usual; readonly limit: number }, window: number): number =>
+  algorithm === "token-bucket" || algorithm === "leaky-bucket" ? window / limit : limit * (1 + 1e-9)
 
 /**
  * Admits all or refuses all. KEYS: mark, then (state, used, waiting) a limit. ARGV: run, age (see `lost_at`), longest wait in ms (-1: none), ticket, then (algorithm, limit,
@@ -243,7 +267,7 @@ if at > now then
   if at - now > longest then return refuse('wait') end
   for _, l in ipairs(limits) do
     redis.call('ZADD', l.waiting_key, text(at), ARGV[4])
-    forget_after(l.waiting_key, redis.call('ZRANGE', l.waiting_key, -1, -1, 'WITHSCORES')[2] - now)
+    redis.call('PEXPIRE', l.waiting_key, life(redis.call('ZRANGE', l.waiting_key, -1, -1, 'WITHSCORES')[2] - now))
   end
 end
 local time = text(now)
@@ -266,22 +290,25 @@ if part < 0 then
   return {0}
 end
 if l.algorithm == 's' then
-  local entry = text(mark) .. ':' .. text(l.cost)
+  local entry = struct.pack('<dd', mark, l.cost)
   local index = l.last and redis.call('LPOS', l.key, entry, 'RANK', -1)
   if not index then return {0} end
   if cost > 0 then
-    redis.call('LSET', l.key, index, text(mark) .. ':' .. text(cost))
+    redis.call('LSET', l.key, index, struct.pack('<dd', mark, cost))
   else
     redis.call('LREM', l.key, -1, entry)
+    local newest = redis.call('LINDEX', l.key, -1)
+    l.last = newest and struct.unpack('<dd', newest) or nil
   end
-  redis.call('SET', l.used_key, text(l.used - part), 'KEEPTTL')
+  l.used = l.used - part
+  note(l)
 elseif l.algorithm == 'f' then
-  if l.start ~= mark then return {0} end
-  redis.call('SET', l.key, text(l.start) .. ':' .. text(math.max(0, l.used - part)), 'KEEPTTL')
+  if not same(l.start, mark) then return {0} end
+  redis.call('SET', l.key, struct.pack('<dd', l.start, math.max(0, l.used - part)), 'KEEPTTL')
 else
-  if l.at ~= mark and redis.call('ZCOUNT', l.waiting_key, '(' .. text(now), '+inf') > 0 then return {0} end
+  if not same(l.at, mark) and redis.call('ZCOUNT', l.waiting_key, '(' .. text(now), '+inf') > 0 then return {0} end
   local saved = math.max(0, math.min(part * l.interval, mark - now))
   if saved == 0 or l.at == 0 then return {0} end
-  redis.call('SET', l.key, text(l.at - saved), 'KEEPTTL')
+  redis.call('SET', l.key, struct.pack('<d', l.at - saved), 'KEEPTTL')
 end
 return {1}`)

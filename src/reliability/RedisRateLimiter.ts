@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Monotonic from "../Monotonic.ts"
 import * as Listeners from "./Listeners.ts"
 import * as RateLimiter from "./RateLimiter.ts"
-import { type Argument, RedisConnection, RedisAway } from "./RedisConnection.ts"
+import { type Argument, RedisConnection, RedisAway, type Script } from "./RedisConnection.ts"
 import * as LimitScript from "./RedisLimitScript.ts"
 import * as RedisShares from "./RedisShares.ts"
 import * as ServerClock from "./ServerClock.ts"
@@ -39,6 +39,17 @@ interface Admitted {
   readonly generation: number
 }
 
+/** What of a limit is the same for all its decisions, as scripts are told it. `usual`: its script of one round trip, if it has one. */
+interface Written {
+  /** The beginning of its keys. */
+  readonly prefix: string
+  readonly letter: string
+  readonly limit: string
+  readonly window: string
+  readonly usual: Script<string | null> | undefined
+  readonly measure: string
+}
+
 const isRemote = (permit: RateLimiter.Permit): permit is RemotePermit => "ticket" in permit
 
 export const make = Effect.fnUntraced(function* (id: string) {
@@ -56,24 +67,30 @@ export const make = Effect.fnUntraced(function* (id: string) {
   const newShares = () => RedisShares.make(connection.members(), Monotonic.read(clock), strict)
   let shares = newShares()
 
-  /** What of a limit is the same for all its decisions: the beginning of its keys, and how scripts know it. */
-  const writtenOf = new WeakMap<RateLimiter.Limit, readonly [prefix: string, letter: string, limit: string, window: string]>()
+  const writtenOf = new WeakMap<RateLimiter.Limit, Written>()
   const written = (limit: RateLimiter.Limit) => {
     let found = writtenOf.get(limit)
     if (found === undefined) {
-      const prefix = connection.key("limit", limit.algorithm, escaped(limit.name), "")
-      found = [prefix, LimitScript.algorithmLetters[limit.algorithm], `${limit.limit}`, `${Duration.toMillis(limit.window)}`]
+      const window = Duration.toMillis(limit.window)
+      found = {
+        prefix: connection.key("limit", limit.algorithm, escaped(limit.name), ""),
+        letter: LimitScript.algorithmLetters[limit.algorithm],
+        limit: `${limit.limit}`,
+        window: `${window}`,
+        usual: Number.isSafeInteger(window) ? LimitScript.usual[limit.algorithm] : undefined,
+        measure: `${LimitScript.measureOf(limit, window)}`
+      }
       writtenOf.set(limit, found)
     }
     return found
   }
   const keysOf = ({ key, limit }: { readonly limit: RateLimiter.Limit; readonly key: string }): ReadonlyArray<string> => {
-    const state = written(limit)[0] + key
+    const state = written(limit).prefix + key
     return [state, `${state}:used`, `${state}:waiting`]
   }
   const argsOf = (limit: RateLimiter.Limit, cost: number, queue: number): ReadonlyArray<Argument> => {
-    const [, letter, most, window] = written(limit)
-    return [letter, most, window, cost, queue]
+    const known = written(limit)
+    return [known.letter, known.limit, known.window, cost, queue]
   }
   const markKey = connection.key("run")
 
@@ -127,21 +144,20 @@ export const make = Effect.fnUntraced(function* (id: string) {
         }
         return Effect.map(connection.run(LimitScript.admit, keys, args), found)
       })
-      const [request] = requests
       // Who would wait is not decided about twice: somebody else could come between.
-      if (request === undefined || requests.length > 1 || longest >= 0 || age >= 0) return inFull
-      const [prefix, , most, window] = written(request.limit)
-      const stateKey = prefix + request.key
-      const keys = request.limit.algorithm === "sliding-window" ? [markKey, stateKey, `${stateKey}:used`] : [markKey, stateKey]
-      return Effect.flatMap(
-        connection.run(LimitScript.usual[request.limit.algorithm], keys, [run, most, window, request.cost ?? 1]),
-        ([answer]) => {
-          if (answer === undefined) return inFull
-          const [ok, seconds, micros, last = ""] = `${answer}`.split(" ")
-          const serverNow = Number(seconds) * 1000 + Number(micros) / 1000
-          return Effect.succeed(found(ok === "1" ? [1, serverNow, serverNow, last] : [0, serverNow, last, 0, "rate"]))
-        }
-      )
+      if (requests.length !== 1 || longest >= 0 || age >= 0) return inFull
+      const { cost = 1, key, limit } = requests[0]!
+      const { measure, prefix, usual, window } = written(limit)
+      if (usual === undefined || cost === 0) return inFull
+      const stateKey = prefix + key
+      const keys = limit.algorithm === "sliding-window" ? [markKey, stateKey, `${stateKey}:used`] : [markKey, stateKey]
+      return Effect.flatMap(connection.run(usual, keys, [`${run} 0`, window, cost, measure]), (answer) => {
+        if (answer === null) return inFull
+        const [ok, seconds, micros, later = 0] = answer.split(" ")
+        const serverNow = Number(seconds) * 1000 + Number(micros) / 1000
+        const then = serverNow + Number(later)
+        return Effect.succeed(found(ok === "1" ? [1, serverNow, serverNow, then] : [0, serverNow, then, 0, "rate"]))
+      })
     })
 
   /** What stands in for Redis while it is away. */
