@@ -17,7 +17,7 @@ const sliding = `
 local function life(millis) return math.max(1, math.ceil(millis)) end
 local function note(l)
   if not l.last then redis.call('DEL', l.key, l.used_key) return end
-  redis.call('SET', l.used_key, struct.pack('<dddd', l.used, l.last, l.first, l.kept), 'PX', life(l.last + l.window - now))
+  redis.call('SET', l.used_key, struct.pack('<dddd', l.used, l.last, l.first, l.kept), 'PX', life(l.kept - now))
 end
 local function trim(l)
   if not l.last or l.first + l.window > now then return end
@@ -205,25 +205,24 @@ return '1 ' .. ${said} .. ' ' .. start - now`
   ),
   "sliding-window": usually(
     "KEYS[3]",
-    `local used, last, first, kept = 0, 0, now, 0
+    `local window, cost, full, used, last, first, kept = ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, 0, 0, now, 0
 if value then used, last, first, kept = struct.unpack('<dddd', value) else redis.call('DEL', KEYS[2]) end
 if last > now then return false end
 -- Entries that have left are taken out by many at once.
-if used + ARGV[3] - ARGV[4] > 0 or first + 2 * ARGV[2] <= now then${sliding}
-  local l = { key = KEYS[2], used_key = KEYS[3], used = used, last = last, first = first, kept = kept,
-    window = ARGV[2] + 0, cost = ARGV[3] + 0, full = ARGV[4] + 0 }
+if used + cost > full or first + 2 * window <= now then${sliding}
+  local l = { key = KEYS[2], used_key = KEYS[3], used = used, last = last, first = first, kept = kept, window = window, cost = cost, full = full }
   trim(l)
-  if l.used + l.cost > l.full then ${refused("walk(l, now)")} end
+  if l.used + cost > full then ${refused("walk(l, now)")} end
   if l.last then used, first = l.used, l.first else used, first, kept = 0, now, 0 end
 end
-redis.call('RPUSH', KEYS[2], struct.pack('<dd', now, ARGV[3]))
-if now + ARGV[2] > kept then
-  local life = ARGV[2]
-  if kept > 0 then life = 2 * life end
+redis.call('RPUSH', KEYS[2], struct.pack('<dd', now, cost))
+if now + window <= kept then
+  redis.call('SETRANGE', KEYS[3], 0, struct.pack('<ddd', used + cost, now, first))
+else
+  local life = kept == 0 and ARGV[2] or 2 * window
   redis.call('PEXPIRE', KEYS[2], life)
-  kept = now + life
+  redis.call('SET', KEYS[3], struct.pack('<dddd', used + cost, now, first, now + life), 'PX', life)
 end
-redis.call('SET', KEYS[3], struct.pack('<dddd', used + ARGV[3], now, first, kept), 'PX', ARGV[2])
 return '1 ' .. ${said}`
   )
 } as const

@@ -1,4 +1,7 @@
-/** Decisions of limits in Redis, one after the other: what each costs on top of asking at all. Needs `redis-server`; measures nothing without it. */
+/**
+ * Decisions of limits in Redis, one after the other: the time until each is answered, and what it is on top of asking at all. That is the round trip of an `EVALSHA` of the same
+ * client package that says as much, keys and arguments, of a script that only counts. Needs `redis-server`; measures nothing without it.
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -33,12 +36,17 @@ export const suite = async (): Promise<Suite> => {
       return { client: yield* redisClient(server.url), limiter: Context.get(yield* Layer.build(layer), RateLimiter.RateLimiter) }
     }).pipe(Scope.provide(scope))
   )
-  const sha = await client.scriptLoad("return redis.call('INCR', KEYS[1])")
+  // As long as what a decision sends: where losses are noted, and the state; the server's process, window, cost and limit.
+  const words = {
+    keys: ["{nofx}:run", "{nofx}:limit:token-bucket:account:bare"],
+    arguments: [`${"0".repeat(40)} 0`, "1000", "1", `${wide}`]
+  }
+  const sha = await client.scriptLoad("return redis.call('INCR', KEYS[2])")
   const flexible = new RateLimiterRedis({ storeClient: client, useRedisPackage: true, points: wide, duration: 1 })
   return {
     name,
     cases: [
-      { name: "bare EVALSHA that counts", clock: "wall" as const, run: awaited(() => client.evalSha(sha, { keys: ["bare"] })) },
+      { name: "bare EVALSHA that counts", clock: "wall" as const, run: awaited(() => client.evalSha(sha, words)) },
       ...algorithms.map((algorithm) => ({
         name: `ours, ${algorithm}`,
         clock: "wall" as const,
