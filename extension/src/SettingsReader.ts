@@ -70,7 +70,8 @@ export const read = (source: Source, contributed: ReadonlyArray<string>): Read =
 
   let config: Record<string, unknown> = {}
   const take = (name: string, path: ReadonlyArray<string>, value: unknown): void => {
-    const alone = decodeConfig(put({}, path, value))
+    // Without its address the rest of Redis is nothing.
+    const alone = decodeConfig(put(path[0] === "redis" ? { redis: config.redis } : {}, path, value))
     if (Exit.isFailure(alone)) return void problems.push(`nofx.${name}: ${oneLine(alone)}`)
     // Alone it may be right and still contradict another one, as a longest wait below the shortest.
     const together = put(config, path, value)
@@ -85,7 +86,8 @@ export const read = (source: Source, contributed: ReadonlyArray<string>): Read =
   }
   for (const key of keys) {
     const value = source.given(key)
-    if (value !== undefined && value !== null) take(key, key.split("."), value)
+    if (value === undefined || value === null || (key.startsWith("redis.") && !("redis" in config) && key !== "redis.url")) continue
+    take(key, key.split("."), value)
   }
 
   const agents: Array<AgentInput> = []

@@ -228,8 +228,10 @@ return '1 ' .. ${said}`
 } as const
 
 /** What `usual` counts by: milliseconds that a cost of 1 takes, or the most that a window may hold. */
-export const measureOf = ({ algorithm, limit }: { readonly algorithm: keyof typeof usual; readonly limit: number }, window: number): number =>
-  algorithm === "token-bucket" || algorithm === "leaky-bucket" ? window / limit : limit * (1 + 1e-9)
+export const measureOf = (
+  { algorithm, limit }: { readonly algorithm: keyof typeof usual; readonly limit: number },
+  window: number
+): number => (algorithm === "token-bucket" || algorithm === "leaky-bucket" ? window / limit : limit * (1 + 1e-9))
 
 /**
  * Admits all or refuses all. KEYS: mark, then (state, used, waiting) a limit. ARGV: run, age (see `lost_at`), longest wait in ms (-1: none), ticket, then (algorithm, limit,

@@ -2,10 +2,12 @@ import { Duration, Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import { type Read, read, runtimeKeys } from "../../extension/src/SettingsReader.ts"
 import manifest from "../../extension/package.json" with { type: "json" }
+import * as RedisOptions from "../../src/reliability/RedisOptions.ts"
 import { defaults, RuntimeConfig } from "../../src/RuntimeConfig.ts"
 
-const properties: Readonly<Record<string, { readonly default: unknown; readonly type?: unknown; readonly minimum?: number }>> =
-  manifest.contributes.configuration.properties
+const properties: Readonly<
+  Record<string, { readonly default: unknown; readonly type?: unknown; readonly minimum?: number; readonly scope?: string }>
+> = manifest.contributes.configuration.properties
 const keys = runtimeKeys(Object.keys(properties))
 const readWith = (given: Readonly<Record<string, unknown>>): Read =>
   read({ given: (key) => given[key], givenByUser: (key) => given[key] }, Object.keys(properties))
@@ -22,7 +24,7 @@ const notSettings = [
   /^health\.(?:strategy|healthyScore|unhealthyScore|timeLimit|failuresToUnhealthy|successesToHealthy|backoff|maxBackoff|recoveryLimit)/,
   /^shutdown\.(?:finalizer|hurry|shares)/,
   /^transcripts\.keepAttempts/,
-  /^redis/
+  /^redis\.maxBackoff/
 ]
 
 /** The paths of all plain values. */
@@ -35,14 +37,17 @@ const at = (value: unknown, path: string): unknown =>
   path.split(".").reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value)
 
 describe("settings", () => {
-  const encoded = Schema.encodeSync(RuntimeConfig)(defaults)
+  // Redis has defaults once there is an address, and that is no default.
+  const redis = Schema.decodeSync(RedisOptions.Options)({ url: "redis://127.0.0.1:6379" })
+  const encoded = Schema.encodeSync(RuntimeConfig)({ ...defaults, redis })
 
   it("stand for parts of RuntimeConfig, with the same defaults", () => {
     assert.isAbove(keys.length, 25)
     for (const key of keys) {
       const { default: given } = properties[`nofx.${key}`]!
       const actual = at(encoded, key)
-      if (given === null) assert.isUndefined(actual, key)
+      if (key === "redis.url") assert.isNull(given)
+      else if (given === null) assert.isUndefined(actual, key)
       else if (typeof actual === "string" && /millis/.test(actual)) {
         assert.strictEqual(
           Duration.toMillis(Duration.fromInputUnsafe(given as Duration.Input)),
@@ -93,6 +98,26 @@ describe("settings", () => {
     assert.strictEqual(problems.length, 1)
     assert.match(problems[0]!, /^nofx\.circuitBreaker\./)
     assert.doesNotThrow(() => Schema.decodeUnknownSync(RuntimeConfig)(config))
+  })
+
+  it("C22 of Redis count once there is an address, one by one, and come from no folder", () => {
+    const given = { "redis.prefix": "team", "redis.whenAway": "refuse" }
+    assert.deepStrictEqual(readWith(given).config, {})
+    const url = "redis://host:6379/1"
+    assert.deepStrictEqual(readWith({ ...given, "redis.url": url }).config, { redis: { url, prefix: "team", whenAway: "refuse" } })
+    const { config, problems } = readWith({ "redis.url": url, "redis.prefix": "a{b}", "redis.timeout": "0 seconds" })
+    assert.deepStrictEqual(config, { redis: { url } })
+    assert.deepStrictEqual(
+      problems.map((problem) => problem.split(":")[0]),
+      ["nofx.redis.prefix", "nofx.redis.timeout"]
+    )
+    const [secret] = readWith({ "redis.url": "http://user:secret@host" }).problems
+    assert.match(secret!, /^nofx\.redis\.url: /)
+    assert.notInclude(secret, "secret")
+    for (const key of keys.filter((key) => key.startsWith("redis."))) {
+      assert.strictEqual(properties[`nofx.${key}`]!.scope, "machine", key)
+      assert.include(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations, `nofx.${key}`)
+    }
   })
 
   it("C72 of the predecessor are fallbacks: its agent and its number of agents", () => {
