@@ -138,6 +138,8 @@ export const slidingWindow: Algorithm<Log> = {
   startAt: (rule, log, cost, now) => {
     let start = log.tail > log.head ? Math.max(now, at(log, log.tail - 2)) : now
     let { used } = log
+    // Before the oldest entry is looked at, which lies far from the newest.
+    if (fits(rule, used + cost)) return start
     for (let index = log.head; index < log.tail; index += 2) {
       const leaves = at(log, index) + rule.window
       if (leaves > start) {
@@ -151,7 +153,8 @@ export const slidingWindow: Algorithm<Log> = {
   acceptAt: accepted,
   take: (rule, log, cost, time) => {
     if (cost === 0) return log
-    const { entries, head, tail, used } = slidingWindow.trim(rule, log, time)
+    // Not each time: what has left makes `used` too much, which `startAt` finds out where it matters.
+    const { entries, head, tail, used } = (log.tail & 15) === 0 ? slidingWindow.trim(rule, log, time) : log
     // The empty state belongs to everybody, and an array that goes on behind our tail belongs to a newer state.
     const own = tail > 0 && entries.length === tail ? (entries as Array<number>) : entries.slice(0, tail)
     own.push(time, cost)

@@ -52,8 +52,8 @@ export class LimitedKeys {
     if (!(cost >= 0 && cost <= limit.limit)) return this.outOfRange(table, key, cost)
     const { algorithm, rule } = table
     if (entry === undefined) return this.admit(table, this.add(table, key), cost, now)
-    entry.spent = algorithm.trim(rule, entry.spent, now)
     if (entry.queue.length === 0 && algorithm.startAt(rule, entry.spent, cost, now) <= now) return this.admit(table, entry, cost, now)
+    entry.spent = algorithm.trim(rule, entry.spent, now)
     if (willing) return undefined
     return this.refuse(table, key, cost, "rate", now, algorithm.startAt(rule, promised(table, entry, now), cost, now))
   }
@@ -73,6 +73,7 @@ export class LimitedKeys {
       return this.refuse(table, key, cost, "queue", now, at)
     if (at - now > Duration.toMillis(limit.maxWait)) return this.refuse(table, key, cost, "wait", now, at)
     entry.promised = algorithm.take(rule, state, cost, at)
+    if (entry.queue === nobody) entry.queue = []
     entry.queue.push(place)
     table.waiting++
     if (entry.queue.length === 1) this.arm(table, entry, now)
@@ -180,7 +181,7 @@ export class LimitedKeys {
   }
 
   private add(table: Table, key: string): Entry {
-    const entry: Entry = { key, spent: table.algorithm.fresh, promised: undefined, queue: [], timer: undefined }
+    const entry: Entry = { key, spent: table.algorithm.fresh, promised: undefined, queue: nobody, timer: undefined }
     table.entries.set(key, entry)
     if (!table.sweeping) this.sweepLater(table)
     return entry
@@ -236,12 +237,15 @@ export class LimitedKeys {
   }
 }
 
+const nobody: Array<Place> = []
+
 interface Entry {
   readonly key: string
   spent: State
   /** `spent`, and what those that wait will have spent when they start. `undefined` when that has to be worked out again. */
   promised: State | undefined
-  readonly queue: Array<Place>
+  /** `nobody` until somebody has waited: most keys never have a queue. */
+  queue: Array<Place>
   timer: Timer | undefined
 }
 
