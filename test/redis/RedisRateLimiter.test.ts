@@ -1,9 +1,12 @@
 import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { connect } from "node:net"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Schema } from "effect"
 import * as RateLimiter from "../../src/reliability/RateLimiter.ts"
 import * as RedisConnection from "../../src/reliability/RedisConnection.ts"
+import * as LimitScript from "../../src/reliability/RedisLimitScript.ts"
 import * as RedisOptions from "../../src/reliability/RedisOptions.ts"
 import * as RedisRateLimiter from "../../src/reliability/RedisRateLimiter.ts"
 import { suite } from "../support/rateLimiterSuite.ts"
@@ -11,6 +14,8 @@ import { onPath, requires } from "../support/requirement.ts"
 import { until } from "../support/until.ts"
 import { redisClient } from "./redisClient.ts"
 import * as RedisServer from "./redisServer.ts"
+
+const algorithms = ["token-bucket", "sliding-window", "fixed-window", "leaky-bucket"] as const
 
 const layerOf = (server: RedisServer.RedisServer, more: object = {}) =>
   RedisRateLimiter.layer("test").pipe(
@@ -75,7 +80,7 @@ requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", (
       const server = yield* RedisServer.make()
       const times = yield* hammered(server, 40, 1000, 6000, "refuse", Effect.void)
       holds(times, 40, 1000, 0)
-      for (const algorithm of ["token-bucket", "sliding-window", "leaky-bucket", "fixed-window"]) {
+      for (const algorithm of algorithms) {
         const of = times(algorithm)
         const nominal = ((of.at(-1)! - of[0]!) * 40) / 1000
         assert.isAtLeast(of.length, 0.8 * nominal, algorithm)
@@ -243,19 +248,16 @@ requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", (
       }).pipe(Effect.provide(Layer.unwrap(Effect.map(RedisServer.make(), (server) => layerOf(server)))))
     )
 
-  it.live("C20 100,000 keys then idleness leave none", () =>
+  it.live("C20 keys that are idle are gone, through the limiter", () =>
     Effect.gen(function* () {
       const server = yield* RedisServer.make()
       const client = yield* redisClient(server.url)
       yield* Effect.gen(function* () {
         const limiter = yield* RateLimiter.RateLimiter
-        for (const algorithm of ["token-bucket", "sliding-window", "fixed-window", "leaky-bucket"] as const) {
+        for (const algorithm of algorithms) {
           const limit: RateLimiter.Limit = { ...RateLimiter.defaults, name: "many", algorithm, limit: 1, window: Duration.seconds(3) }
-          yield* Effect.forEach(
-            Array.from({ length: 25_000 }, (_, index) => `${index}`),
-            (key) => limiter.acquire(limit, key),
-            { concurrency: 100, discard: true }
-          )
+          const keys = Array.from({ length: 2500 }, (_, index) => `${index}`)
+          yield* Effect.forEach(keys, (key) => limiter.acquire(limit, key), { concurrency: 100, discard: true })
         }
         assert.isAbove(yield* Effect.promise(() => client.dbSize()), 1000)
         // The members and the mark of the server's process.
@@ -263,4 +265,68 @@ requires("redis-server", () => onPath("redis-server"))("RateLimiter on Redis", (
       }).pipe(Effect.provide(layerOf(server, { timeout: "10 seconds" })))
     })
   )
+
+  it.live("C20 a million keys take less than 300 bytes each, and leave no memory taken when they are idle", () =>
+    Effect.gen(function* () {
+      const server = yield* RedisServer.make(["--enable-debug-command", "local", "--active-expire-effort", "10"])
+      const client = yield* redisClient(server.url)
+      const used = () => client.info("memory").then((text) => Number(/used_memory:(\d+)/.exec(text)?.[1]))
+      let unused = 0
+      yield* Effect.promise(async () => {
+        await client.set("run", "any 0")
+        // All are there at once, however long it takes to write them.
+        await client.sendCommand(["DEBUG", "SET-ACTIVE-EXPIRE", "0"])
+        const before = await used()
+        const millionth = 1_000_000 / algorithms.length
+        for (const algorithm of algorithms) {
+          const hash = await client.scriptLoad(LimitScript.usual[algorithm].lua)
+          await piped(server.port, millionth, (index) => {
+            const key = `${algorithm}:${index}`
+            const keys = algorithm === "sliding-window" ? ["run", key, `${key}:used`] : ["run", key]
+            return [
+              "EVALSHA",
+              hash,
+              `${keys.length}`,
+              ...keys,
+              "any 0",
+              "1000",
+              "1",
+              `${LimitScript.measureOf({ algorithm, limit: 1 }, 1000)}`
+            ]
+          })
+        }
+        // A sliding window has two, and the mark has one.
+        assert.strictEqual(await client.dbSize(), 5 * millionth + 1)
+        assert.isBelow(((await used()) - before) / 1_000_000, 300)
+        await client.sendCommand(["DEBUG", "SET-ACTIVE-EXPIRE", "1"])
+        unused = before + 1_000_000
+      })
+      yield* until(async () => (await client.dbSize()) === 1 && (await used()) < unused)
+    })
+  )
 })
+
+/** Sends commands by thousands without waiting for each, and ends when the last is answered. */
+const piped = async (port: number, count: number, command: (index: number) => ReadonlyArray<string>): Promise<void> => {
+  const socket = connect(port, "127.0.0.1")
+  let answers = ""
+  const answered = new Promise<void>((resolve, reject) => {
+    socket.on("data", (chunk) => {
+      answers = (answers + chunk.toString("latin1")).slice(-16)
+      if (answers.endsWith("+PONG\r\n")) resolve()
+    })
+    socket.once("error", reject)
+  })
+  for (let from = 0; from < count; from += 1000) {
+    let text = ""
+    for (let index = from; index < Math.min(count, from + 1000); index++) {
+      const words = command(index)
+      text += `*${words.length}\r\n`
+      for (const word of words) text += `$${word.length}\r\n${word}\r\n`
+    }
+    if (!socket.write(text)) await once(socket, "drain")
+  }
+  socket.write("PING\r\n")
+  await answered
+  socket.destroy()
+}
