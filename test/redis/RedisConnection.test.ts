@@ -24,23 +24,7 @@ const connected = Effect.fnUntraced(function* (options: object) {
 requires("redis-server", () => onPath("redis-server"))("RedisConnection", () => {
   it.live("C21 every algorithm decides on a cluster: whichever node is named, the one that has the keys is found", () =>
     Effect.gen(function* () {
-      const node = Effect.gen(function* () {
-        const server = yield* RedisServer.make([
-          "--cluster-enabled",
-          "yes",
-          "--cluster-port",
-          `${yield* Effect.promise(RedisServer.freePort)}`
-        ])
-        const client = yield* redisClient(server.url)
-        const send = (...words: ReadonlyArray<string>) => client.sendCommand<string>(["CLUSTER", ...words])
-        return { server, send }
-      })
-      const [named, owner] = [yield* node, yield* node]
-      const bus = yield* Effect.promise(() => owner.send("NODES"))
-      const busPort = /@(\d+)/.exec(bus)![1]!
-      yield* Effect.promise(() => named.send("MEET", "127.0.0.1", `${owner.server.port}`, busPort))
-      yield* Effect.promise(() => owner.send("ADDSLOTSRANGE", "0", "16383"))
-      for (const { send } of [named, owner]) yield* until(async () => (await send("INFO")).includes("cluster_state:ok"))
+      const [named] = yield* cluster
       const { connection, limiter } = yield* connected({ url: named.server.url })
       assert.strictEqual(connection.state()._tag, "Up")
       assert.strictEqual(connection.state().generation, 1, "it was never away")
@@ -52,6 +36,43 @@ requires("redis-server", () => onPath("redis-server"))("RedisConnection", () => 
       }
     })
   )
+
+  it.live("C21 keys that move to another node of the cluster are followed there", () =>
+    Effect.gen(function* () {
+      const [named, owner] = yield* cluster
+      // Its keys are taken away and given to the other: nobody may write them anew between that.
+      const { connection, limiter } = yield* connected({ url: named.server.url, heartbeat: "1 hour", afterLoss: "fresh" })
+      yield* limiter.acquire(RateLimiter.defaults, "k")
+      yield* Effect.promise(async () => {
+        const slot = `${await named.send("KEYSLOT", "{nofx}")}`
+        const id = await named.send("MYID")
+        await owner.client.flushAll()
+        for (const { send } of [named, owner]) await send("SETSLOT", slot, "NODE", id)
+      })
+      assert.strictEqual((yield* Effect.flip(limiter.acquire(RateLimiter.defaults, "k"))).reason, "away")
+      yield* until(() => connection.state()._tag === "Up")
+      yield* limiter.acquire(RateLimiter.defaults, "k")
+      assert.isAbove(yield* Effect.promise(() => named.client.dbSize()), 0)
+      assert.strictEqual(yield* Effect.promise(() => owner.client.dbSize()), 0)
+    })
+  )
+})
+
+/** Two nodes that know each other; the second has all slots. */
+const cluster = Effect.gen(function* () {
+  const node = Effect.gen(function* () {
+    const busPort = `${yield* Effect.promise(RedisServer.freePort)}`
+    const server = yield* RedisServer.make(["--cluster-enabled", "yes", "--cluster-port", busPort])
+    const client = yield* redisClient(server.url)
+    const send = (...words: ReadonlyArray<string>) => client.sendCommand<string>(["CLUSTER", ...words])
+    return { server, client, send, busPort }
+  })
+  const nodes = [yield* node, yield* node] as const
+  const [named, owner] = nodes
+  yield* Effect.promise(() => named.send("MEET", "127.0.0.1", `${owner.server.port}`, owner.busPort))
+  yield* Effect.promise(() => owner.send("ADDSLOTSRANGE", "0", "16383"))
+  for (const { send } of nodes) yield* until(async () => (await send("INFO")).includes("cluster_state:ok"))
+  return nodes
 })
 
 requires("openssl", () => onPath("openssl") && onPath("redis-server"))("RedisConnection by TLS", () => {
