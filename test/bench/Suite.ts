@@ -1,5 +1,5 @@
 /** A suite of cases, and what is claimed about how they compare. */
-import type { Case, Cost } from "./Measure.ts"
+import type { Case, Cost, Effort } from "./Measure.ts"
 
 /** A claim about two cases, by their names. */
 export type Claim =
@@ -16,6 +16,8 @@ export interface Suite {
   readonly name: string
   readonly cases: ReadonlyArray<Case>
   readonly claims: ReadonlyArray<Claim>
+  /** Where another one than that of all suites suits what is measured. */
+  readonly effort?: Effort
   /** What cannot be said by the cost of one call. */
   readonly figures?: (smoke: boolean) => Promise<ReadonlyArray<Judged>>
   readonly close: () => Promise<void>

@@ -37,7 +37,7 @@ export const suite = async (): Promise<Suite> => {
   const effects = Context.get(context, EffectLimiter.RateLimiter)
   const local = limiter.local
   if (local === undefined) throw new Error("the limiter in memory has a synchronous face")
-  const sliding = limitOf("sliding-window")
+  const [sliding, fixed] = [limitOf("sliding-window"), limitOf("fixed-window")]
   const flexible = () => new RateLimiterMemory({ points: wide, duration: 60 })
   const [oneKey, manyKeys] = [flexible(), flexible()]
   const [ourNext, theirNext] = [nextKey(), nextKey()]
@@ -55,6 +55,7 @@ export const suite = async (): Promise<Suite> => {
         return { name: `limiter: ours, ${algorithm}`, run: atOnce(() => local.tryAcquire(limit, "key")) }
       }),
       { name: "limiter: ours, 10,000 keys", run: atOnce(() => local.tryAcquire(sliding, ourNext())) },
+      { name: "limiter: ours, 10,000 keys, fixed-window", run: atOnce(() => local.tryAcquire(fixed, ourNext())) },
       { name: "limiter: ours, in-fiber run", run: inFiber(limiter.run(sliding, "run")(noop)) },
       { name: "limiter: rate-limiter-flexible", run: awaited(() => oneKey.consume("key")) },
       { name: "limiter: rate-limiter-flexible, 10,000 keys", run: awaited(() => manyKeys.consume(theirNext())) },
@@ -80,6 +81,11 @@ export const suite = async (): Promise<Suite> => {
         )
       ),
       ratio("with 10,000 keys too", "limiter: ours, 10,000 keys", "limiter: rate-limiter-flexible, 10,000 keys"),
+      ratio(
+        "and by the algorithm that both have",
+        "limiter: ours, 10,000 keys, fixed-window",
+        "limiter: rate-limiter-flexible, 10,000 keys"
+      ),
       ratio("the bulkhead is faster than p-queue", "bulkhead: ours", "bulkhead: p-queue"),
       above("it costs at most 0.5 µs over the floor", "bulkhead: ours", "nothing: in-fiber promise", 500)
     ],

@@ -42,7 +42,7 @@ const results: Array<{ readonly suite: string; readonly costs: ReadonlyArray<Cos
 for (const name of chosen) {
   const suite = await suites[name]?.()
   if (suite === undefined) throw new Error(`no suite is called "${name}"; there are ${Object.keys(suites).join(", ")}`)
-  const costs = await measure(suite.cases, effort)
+  const costs = await measure(suite.cases, values.smoke ? effort : (suite.effort ?? effort))
   const figures = (await suite.figures?.(values.smoke)) ?? []
   const claims = values.smoke ? [] : [...suite.claims.map((claim) => judge(claim, costs)), ...figures]
   await suite.close()
