@@ -107,7 +107,7 @@ export const markdown = (): string => {
     "",
     "The standard variables say where to: `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_PROTOCOL` (`http/protobuf`, `http/json`), `…_COMPRESSION`, `…_TIMEOUT`, each also for one signal",
     "(`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`), `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (`otlp`, `none`), `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_BSP_…`, `OTEL_BLRP_…`, `OTEL_SERVICE_NAME`,",
-    "`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`. `telemetry: { otlp: false }` in `config` switches all of it off.",
+    "`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SDK_DISABLED`. `telemetry: { otlp: false }` in `config` switches all of it off. Every attempt is traced: `OTEL_TRACES_SAMPLER` is not read; let the collector sample.",
     ""
   ].join("\n")
 }
