@@ -168,10 +168,16 @@ describe("AgentRuntime's promises", () => {
         let refused = 0
         for (let second = 0; second < 30; second++) {
           for (let n = 0; n < 40; n++) {
-            const exit = yield* Effect.exit(runtime.submit({ id: `t${second}-${n}`, priority: n % 2 === 0 ? "high" : "low" }))
-            if (Exit.isSuccess(exit)) accepted++
-            else refused++
+            const refusal = yield* runtime
+              .submit({ id: `t${second}-${n}`, priority: n % 2 === 0 ? "high" : "low" })
+              .pipe(Effect.as(undefined), Effect.catch(Effect.succeed))
+            if (refusal === undefined) accepted++
+            else {
+              refused++
+              assert.strictEqual(refusal._tag, "QueueFull")
+            }
           }
+          assert.isAtMost((yield* runtime.getReliabilityStatus).tasks.queued, 50)
           yield* TestClock.adjust("1 second")
         }
         yield* TestClock.adjust("1 minute")
