@@ -4,11 +4,11 @@
  * Building it only registers what the manifest names; no process is started and no file is read. It ends once, within four seconds, and
  * leaves no listener, timer or process of its own behind.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Scheduler from "effect/Scheduler"
 import type * as vscode from "vscode"
 import * as Commands from "./Commands.ts"
 import * as ContextKeys from "./ContextKeys.ts"
@@ -75,10 +75,18 @@ export const start = (
     layer(outside).pipe(Layer.provide(Layer.succeed(Editor, editor)), Layer.provide(Layer.succeed(Extension, given)))
   )
   // Registering waits for nothing: it is done here, not when the event loop, busy while an editor starts, comes round to it.
-  const registered = runtime.runSyncExit(Effect.void)
+  const usual = new Scheduler.MixedScheduler()
+  const dispatcher = usual.makeDispatcher()
+  const scheduler: Scheduler.Scheduler = {
+    executionMode: usual.executionMode,
+    shouldYield: (fiber) => usual.shouldYield(fiber),
+    makeDispatcher: () => dispatcher
+  }
+  const registering = runtime.runFork(Effect.void, { scheduler })
+  dispatcher.flush()
   let ending: Promise<void> | undefined
   return {
-    ready: Exit.isSuccess(registered) ? Promise.resolve() : Promise.reject(Cause.squash(registered.cause)),
+    ready: Effect.runPromise(Fiber.join(registering)),
     dispose: () => (ending ??= Effect.runPromise(Effect.asVoid(Effect.timeoutOption(Effect.ignore(runtime.disposeEffect), disposeLimit))))
   }
 }
