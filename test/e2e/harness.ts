@@ -323,15 +323,15 @@ export class Window {
 
   /** Adds a task for an agent by the menu of its row. */
   async addTask(agent: string, prompt: string): Promise<void> {
-    const box = this.page.locator(".quick-input-widget input.input")
-    // A menu takes no click in its first moments.
-    for (let turn = 0; turn < 5 && !(await box.isVisible()); turn++) {
+    const asked = this.page.locator(".quick-input-widget .quick-input-title").filter({ hasText: `for ${agent}` })
+    // A menu takes no click in its first moments, and loses its row when the view is drawn anew.
+    for (let turn = 0; turn < 5 && !(await asked.isVisible()); turn++) {
       await this.page.keyboard.press("Escape")
       await this.row(new RegExp(`^Agent ${agent},`)).click({ button: "right" })
       const item = this.page.locator(".context-view .action-item").filter({ hasText: "Add Task" })
       await item.hover()
       await item.click()
-      await box.waitFor({ timeout: 3_000 }).catch(() => {})
+      await asked.waitFor({ timeout: 3_000 }).catch(() => {})
     }
     await this.type(prompt)
   }

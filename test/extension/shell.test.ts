@@ -64,6 +64,19 @@ describe("the shell", () => {
     assert.deepStrictEqual([...shell.live], [])
   })
 
+  it("C63 gives a task to the agent of a row, and asks which one where the editor lost the row", async () => {
+    const shell = await open()
+    await startAgent(shell)
+    const [agentRow] = shell.rows("nofx.agents").filter(({ item }) => item.id === "agent:a")
+    shell.answers.push(({ text }) => (/for a$/.test(text) ? "from the row" : "not asked for the agent"))
+    await shell.run("addTaskForAgent", agentRow!.node)
+    shell.answers.push(choose("a"), ({ text }) => (/for a$/.test(text) ? "without a row" : "not asked for the agent"))
+    await shell.run("addTaskForAgent", undefined)
+    shell.look("nofx.tasks")
+    for (const id of [/Task from-the-row.*Done/, /Task without-a-row.*Done/])
+      await until(() => row(shell, "nofx.tasks", id) !== undefined, "both are done")
+  })
+
   it("C63 starts an agent, runs a task and shows its end", async () => {
     const shell = await open()
     await startAgent(shell)

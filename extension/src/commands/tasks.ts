@@ -5,7 +5,7 @@ import { Link } from "../Link.ts"
 import { newTask } from "../NewTask.ts"
 import { Settings } from "../Settings.ts"
 import { Transcripts } from "../Transcripts.ts"
-import { confirm, fresh, type Handler, pickTask, said, subjectOf } from "./Handler.ts"
+import { confirm, fresh, type Handler, pickAgent, pickTask, said } from "./Handler.ts"
 
 const submit = Effect.fnUntraced(function* (prompt: string, agentId: string | undefined) {
   const { t } = (yield* Editor).l10n
@@ -25,13 +25,22 @@ const askForPrompt = Effect.fnUntraced(function* (title: string) {
   return typed === undefined || typed.trim() === "" ? undefined : typed.trim()
 })
 
-const addTask: Handler = (argument) =>
+/** For whichever agent can do it. */
+const addTask: Handler = () =>
   Effect.gen(function* () {
     const { t } = (yield* Editor).l10n
-    const subject = subjectOf(argument)
-    const agentId = subject?._tag === "agent" ? subject.agentId : undefined
-    const prompt = yield* askForPrompt(agentId === undefined ? t("Add a task") : t("Add a task for {0}", agentId))
-    if (prompt !== undefined) yield* submit(prompt, agentId)
+    const prompt = yield* askForPrompt(t("Add a task"))
+    if (prompt !== undefined) yield* submit(prompt, undefined)
+  })
+
+/** For the agent of a row. The editor hands over no row where the view was drawn anew while its menu was open: then the user says which. */
+const addTaskForAgent: Handler = (argument) =>
+  Effect.gen(function* () {
+    const { t } = (yield* Editor).l10n
+    const agent = yield* pickAgent(argument, t("Add a task"))
+    if (agent === undefined) return
+    const prompt = yield* askForPrompt(t("Add a task for {0}", agent.id))
+    if (prompt !== undefined) yield* submit(prompt, agent.id)
   })
 
 const addTaskFromSelection: Handler = () =>
@@ -82,6 +91,7 @@ const setPaused =
 
 export const handlers = {
   addTask,
+  addTaskForAgent,
   addTaskFromSelection,
   cancelTask,
   openTranscript,
