@@ -42,11 +42,12 @@ export default defineConfig({
         extends: true,
         test: { name: "agents", include: ["test/agents/*.test.ts"], fileParallelism: false, testTimeout: 120_000 }
       },
-      // A real editor: one window server and one browser at a time.
+      // A real editor: one window server and one browser at a time. What fails on a busy machine is tried once more, and shown as such.
       {
         extends: true,
         test: {
           name: "e2e",
+          retry: 1,
           include: ["test/e2e/**/*.test.ts"],
           fileParallelism: false,
           testTimeout: 90_000,

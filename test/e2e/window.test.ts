@@ -60,21 +60,17 @@ inEditor("a window of a real VS Code", () => {
     for (const { path } of folders) mkdirSync(path)
     const file = join(vsc.directory, "both.code-workspace")
     writeFileSync(file, JSON.stringify({ folders }))
-    await window.open(vsc, file)
     // On a busy machine the editor itself comes up without the folders of the file at times, and does not read it again.
     await expect
       .poll(
         async () => {
-          await window.command("Explorer: Focus on Folders View")
-          const known = await window
-            .row("first")
-            .waitFor({ timeout: 5_000 })
-            .then(
-              () => true,
-              () => false
-            )
-          if (!known) await window.reload()
-          return known
+          await window.open(vsc, file)
+          await window.page.keyboard.press("Control+Shift+E")
+          const folder = window.row("first").waitFor({ timeout: 8_000 })
+          return folder.then(
+            () => true,
+            () => false
+          )
         },
         { timeout: 60_000 }
       )
