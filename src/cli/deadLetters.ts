@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { isWaiting } from "../reliability/DeadLetter.ts"
 import type { DeadLetter } from "../reliability/DeadLetterQueue.ts"
 import type { Store, StoreUnavailable } from "../store/Store.ts"
 import { Task } from "../task/Task.ts"
@@ -65,25 +66,46 @@ export const one = Effect.fnUntraced(function* (store: Store["Service"], id: str
 export const table = (letters: ReadonlyArray<DeadLetter>, columns?: number): ReadonlyArray<string> =>
   Table.lines(
     ["LETTER", "STATUS", "KIND", "SUBJECT", "CAUSE", "FAILURES", "LAST FAILED", "REASON"],
-    letters.map(({ cause, failedAt, failures, id, kind, reason, status, subject }) => [
-      id,
-      status,
-      kind,
-      subject,
-      cause,
-      String(failures),
-      dateTime(failedAt),
-      reason
+    letters.map((letter) => [
+      letter.id,
+      isWaiting(letter) ? "pending, asked for" : letter.status,
+      letter.kind,
+      letter.subject,
+      letter.cause,
+      String(letter.failures),
+      dateTime(letter.failedAt),
+      letter.reason
     ]),
     { columns }
   )
 
 const decodeTask = Schema.decodeUnknownOption(Task)
 
+/** What became of the wish to redrive it with others. */
+const askedText = (letter: DeadLetter): string => {
+  if (letter.asked?.left !== undefined) return `; left as it is: ${letter.asked.left}`
+  return isWaiting(letter) ? ": waits for the next run, which tries one of them first" : ""
+}
+
 /** One letter, with the task in it as far as it is one. */
 export const lines = (letter: DeadLetter): ReadonlyArray<string> => {
-  const { automatic, cause, createdAt, endedAt, failedAt, failures, id, kind, payload, reason, redriveAt, redrives, status, subject } =
-    letter
+  const {
+    asked,
+    automatic,
+    cause,
+    createdAt,
+    endedAt,
+    failedAt,
+    failures,
+    id,
+    kind,
+    payload,
+    reason,
+    redriveAt,
+    redrives,
+    status,
+    subject
+  } = letter
   const task = decodeTask(payload)
   const schedule = automatic ? (redriveAt === undefined ? "by the schedule" : `by the schedule at ${dateTime(redriveAt)}`) : "only by hand"
   return [
@@ -94,6 +116,7 @@ export const lines = (letter: DeadLetter): ReadonlyArray<string> => {
     `reason    ${brief(reason, 1_000)}`,
     `failed    ${failures} times, first ${dateTime(createdAt)}, last ${dateTime(failedAt)}`,
     `redriven  ${redrives} times; again ${schedule}`,
+    ...(asked === undefined ? [] : [`asked     at ${dateTime(asked.at)}${askedText(letter)}`]),
     `versions  ${Object.entries(letter.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(", ")}`,

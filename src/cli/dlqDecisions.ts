@@ -1,22 +1,22 @@
 /** The commands that decide about dead letters: run again, put aside, bring back, delete. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import * as BulkRedrive from "../reliability/BulkRedrive.ts"
 import { type DeadLetter, type DecisionResult, defaults, type Filter } from "../reliability/DeadLetterQueue.ts"
+import * as Redrives from "../runtime/Redrives.ts"
+import type { Store } from "../store/Store.ts"
 import * as DeadLetters from "./deadLetters.ts"
 import { json, stateDir } from "./flags.ts"
 import { OperationRefused } from "./OperationRefused.ts"
-import { operate, tell } from "./operate.ts"
+import { edit, operate, tell } from "./operate.ts"
 import { view } from "./viewer.ts"
 
 const id = Argument.String("ID").pipe(Argument.withDescription("Id of the dead letter"))
-
-/** Letters about an agent, not about work: only a runtime that has the agent can try again. */
-const aboutAgent = ({ kind }: DeadLetter): boolean => kind === "spawn" || kind === "restart" || kind === "remove"
 
 const agentReason = ({ kind, subject }: DeadLetter): string =>
   `it is about the ${kind} of agent ${subject}: the next nofx run starts that agent anew`
@@ -31,10 +31,19 @@ interface Retried {
   readonly refused?: string
 }
 
+/** What came of all. `asked`: those that wait for the next run. */
+interface AllRetried {
+  readonly hosted: boolean
+  readonly results: ReadonlyArray<Retried>
+  readonly asked: ReadonlyArray<Pick<Retried, "id" | "subject">>
+  readonly skipped: number
+  readonly stopped: string | undefined
+}
+
 const retryOne = (runtime: Runtime, hosted: boolean, letter: DeadLetter): Effect.Effect<Retried> =>
   Effect.gen(function* () {
     const { id, subject } = letter
-    if (aboutAgent(letter) && !hosted) return { id, subject, refused: agentReason(letter) }
+    if (Redrives.isAboutAgent(letter) && !hosted) return { id, subject, refused: agentReason(letter) }
     const result = yield* runtime.retryDLQMessage(id)
     switch (result._tag) {
       case "Redriven":
@@ -60,13 +69,8 @@ const retryToEnd = (runtime: Runtime, letter: DeadLetter): Effect.Effect<Retried
     return { ...retried, end: state === "succeeded" ? "succeeded" : "failed" }
   })
 
-/**
- * Many: beside a host one goes first, and the rest follow only when it succeeded; what failed them all may not be over. Without one nothing
- * runs yet, and they only wait.
- */
-const retryMany = Effect.fnUntraced(function* (runtime: Runtime, hosted: boolean, letters: ReadonlyArray<DeadLetter>) {
-  if (!hosted)
-    return { results: yield* Effect.forEach(letters, (letter) => retryOne(runtime, false, letter)), skipped: 0, stopped: undefined }
+/** Many, beside a host: one goes first, and the rest follow only when it succeeded; what failed them all may not be over. */
+const retryMany = Effect.fnUntraced(function* (runtime: Runtime, letters: ReadonlyArray<DeadLetter>) {
   const byId = new Map(letters.map((letter) => [letter.id, letter]))
   const results: Array<Retried> = []
   const { redriveConcurrency: concurrency, stopAfter, stopAtFailureRate } = defaults
@@ -79,15 +83,49 @@ const retryMany = Effect.fnUntraced(function* (runtime: Runtime, hosted: boolean
       }),
     { concurrency, stopAfter, stopAtFailureRate }
   )
-  return { results, skipped, stopped }
+  return { hosted: true, results, asked: [], skipped, stopped } satisfies AllRetried as AllRetried
 })
+
+/** Many, where nobody works: the next run does the same. */
+const askMany = Effect.fnUntraced(function* (store: Store["Service"], letters: ReadonlyArray<DeadLetter>) {
+  const asked = yield* Redrives.ask(store, letters, yield* Clock.currentTimeMillis)
+  const ids = new Set(asked.map(({ id }) => id))
+  const results = letters
+    .filter(({ id }) => !ids.has(id))
+    .map((letter): Retried => {
+      const { id, subject } = letter
+      return { id, subject, refused: Redrives.isAboutAgent(letter) ? agentReason(letter) : "its task is not in the store any more" }
+    })
+  const waiting = asked.map(({ id, subject }) => ({ id, subject }))
+  return { hosted: false, results, asked: waiting, skipped: 0, stopped: undefined } satisfies AllRetried as AllRetried
+})
+
+const retryId = (place: string | undefined, letterId: string) =>
+  operate(
+    place,
+    Effect.fnUntraced(function* (runtime: Runtime, hosted: boolean) {
+      const letter = (yield* runtime.getDLQMessages).find((each) => each.id === letterId)
+      if (letter === undefined) return yield* DeadLetters.notFound(letterId)
+      const results = [yield* retryOne(runtime, hosted, letter)]
+      return { hosted, results, asked: [], skipped: 0, stopped: undefined } satisfies AllRetried as AllRetried
+    })
+  )
+
+const retryAll = (place: string | undefined, matches: (letter: DeadLetter) => boolean) =>
+  edit(
+    place,
+    (store) => Effect.flatMap(DeadLetters.all(store, false, matches), (letters) => askMany(store, letters)),
+    (runtime) => Effect.flatMap(runtime.getDLQMessages, (letters) => retryMany(runtime, letters.filter(matches)))
+  )
 
 export const retryCommand = Command.make(
   "retry",
   {
     id: Argument.optional(id),
     all: Flag.Boolean("all").pipe(
-      Flag.withDescription("Every dead letter that waits for a decision; beside a host one goes first, and the rest when it has succeeded"),
+      Flag.withDescription(
+        "Every dead letter that waits for a decision: one goes first, and the rest when it has succeeded. Where no host runs they wait for the next nofx run of their task file"
+      ),
       Flag.withDefault(false)
     ),
     cause: Flag.String("cause").pipe(
@@ -101,27 +139,23 @@ export const retryCommand = Command.make(
   Effect.fnUntraced(function* (input) {
     if (Option.isSome(input.id) === input.all) return yield* new OperationRefused({ reason: "Say one ID, or --all" })
     if (Option.isSome(input.cause) && !input.all) return yield* new OperationRefused({ reason: "--cause goes with --all" })
-    const { hosted, results, skipped, stopped } = yield* operate(Option.getOrUndefined(input.stateDir), (runtime, hosted) =>
-      Effect.gen(function* () {
-        const letters = yield* runtime.getDLQMessages
-        const wanted = Option.isSome(input.id)
-          ? letters.filter((letter) => letter.id === Option.getOrUndefined(input.id))
-          : letters.filter(({ cause, status }) => status === "pending" && (Option.isNone(input.cause) || input.cause.value === cause))
-        if (Option.isSome(input.id) && wanted.length === 0) return yield* DeadLetters.notFound(input.id.value)
-        if (!input.all) return { hosted, results: [yield* retryOne(runtime, hosted, wanted[0]!)], skipped: 0, stopped: undefined }
-        return { hosted, ...(yield* retryMany(runtime, hosted, wanted)) }
-      })
-    )
+    const place = Option.getOrUndefined(input.stateDir)
+    const { asked, hosted, results, skipped, stopped } = Option.isSome(input.id)
+      ? yield* retryId(place, input.id.value)
+      : yield* retryAll(place, ({ cause, status }) => status === "pending" && (Option.isNone(input.cause) || input.cause.value === cause))
     const refused = results.filter((result) => result.refused !== undefined)
     if (Option.isSome(input.id) && refused.length > 0) {
       return yield* new OperationRefused({ reason: `Dead letter ${input.id.value} cannot be retried: ${refused[0]!.refused}` })
     }
     const redriven = results.filter((result) => result.refused === undefined)
-    if (input.json) return yield* Console.log(JSON.stringify({ _tag: "DeadLettersRetried", redriven, refused, skipped, stopped }))
+    if (input.json) return yield* Console.log(JSON.stringify({ _tag: "DeadLettersRetried", redriven, asked, refused, skipped, stopped }))
+    for (const { id, subject } of asked) yield* Console.log(`${id}: ${subject} waits for the next run`)
     for (const { end, id, subject } of redriven) yield* Console.log(`${id}: ${subject} ${endText(end)}`)
     for (const result of refused) yield* Console.log(`${result.id}: left as it is: ${result.refused}`)
     if (stopped !== undefined) return yield* Console.log(`Stopped: ${stopped}. ${skipped} were left as they are`)
     if (redriven.some(({ end }) => end !== undefined)) return
+    if (asked.length > 0)
+      return yield* Console.log("The next nofx run of their task file tries one of them first, and the rest when it has succeeded.")
     const when = hosted
       ? "The host that runs here starts it."
       : "It runs with the next nofx run of its task file, which goes on with its batch."
@@ -129,7 +163,7 @@ export const retryCommand = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Queue the task of a dead letter again, on the same record. It runs with the next nofx run of its task file; a batch that had finished is reopened for it."
+    "Queue the task of a dead letter again, on the same record. It runs with the next nofx run of its task file; a batch that had finished is reopened for it. Of many one goes first."
   )
 )
 

@@ -63,6 +63,8 @@ export const eventText = (event: RuntimeEvent): string | undefined => {
       return `account ${event.account}: open again`
     case "DeadLetterRedriven":
       return `dead letter ${event.deadLetterId}: redriven by ${event.by === "person" ? "hand" : "schedule"}`
+    case "DeadLetterReleased":
+      return `dead letter ${event.deadLetterId}: waits again: ${brief(event.reason)}`
     case "DeadLetterResolved":
       return `dead letter ${event.deadLetterId}: resolved`
     case "ComponentDegraded":

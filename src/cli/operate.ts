@@ -39,7 +39,7 @@ export const operate = <A, E, R>(
     )
   })
 
-/** Changes what is written down, without a runtime: for patterns of agents that are not there now. Where a host runs, it is asked instead. */
+/** Changes what is written down, without a runtime: for what the next one finds. Where a host runs, it is asked instead. */
 export const edit = <A, E, R, A2, E2, R2>(
   explicit: string | undefined,
   change: (store: Store["Service"]) => Effect.Effect<A, E, R>,

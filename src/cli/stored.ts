@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { accountOf } from "../agent/AgentSpec.ts"
 import * as CircuitBreaker from "../reliability/CircuitBreaker.ts"
 import * as CooldownGate from "../reliability/CooldownGate.ts"
+import { isWaiting } from "../reliability/DeadLetter.ts"
 import { type DegradedComponent, defaults as healthDefaults, type HealthReport } from "../reliability/Health.ts"
 import type { AgentView, BreakerView, GateView, Snapshot, TaskView } from "../RuntimeStatus.ts"
 import type { OwnerInfo } from "../store/Ownership.ts"
@@ -68,7 +69,9 @@ export const read = (view: View, now: number): Effect.Effect<Stored, StoreUnavai
         id,
         file,
         createdAt,
-        left: loaded.tasks.filter((task) => task.batch === id).length
+        left:
+          loaded.tasks.filter((task) => task.batch === id).length +
+          loaded.deadLetters.filter((letter) => isWaiting(letter) && letter.asked?.group === id).length
       })),
       degraded: [],
       quarantined: loaded.quarantined,

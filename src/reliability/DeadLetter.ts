@@ -38,6 +38,16 @@ export const DeadLetter = Schema.Struct({
   endedAt: Schema.optionalKey(Schema.Finite),
   /** When its end was last undone: its age counts from then. */
   restoredAt: Schema.optionalKey(Schema.Finite),
+  /** Somebody asked for its redrive while nobody worked: it waits for one who does, or was left as it is after all. */
+  asked: Schema.optionalKey(
+    Schema.Struct({
+      at: Schema.Finite,
+      /** Those of one group share a canary. */
+      group: Schema.String,
+      /** Why it was left as it is; absent as long as it waits or is being redriven. */
+      left: Schema.optionalKey(Schema.String)
+    })
+  ),
   /** What the processor of its kind needs: the task with every attempt, or the agent; redacted, JSON. */
   payload: Schema.Unknown,
   /** Versions of what was involved. */
@@ -113,11 +123,17 @@ export const redriveDelay = (redrives: number, random: number, options: Options)
   return full * (1 - options.redriveJitter * random)
 }
 
+/** Is a redrive asked for that has not ended? The schedule leaves it alone. */
+export const isAsked = (letter: DeadLetter): boolean => letter.asked !== undefined && letter.asked.left === undefined
+
+/** Is a redrive asked for that has not begun? */
+export const isWaiting = (letter: DeadLetter): boolean => letter.status === "pending" && isAsked(letter)
+
 const isSpent = (letter: DeadLetter, options: Options): boolean => letter.automatic && letter.redrives >= options.maxRedrives
 
 const withDue = (letter: DeadLetter, now: number, random: number, options: Options, notBefore = 0): DeadLetter => {
   const { redriveAt: _, ...rest } = letter
-  if (!letter.automatic || isSpent(letter, options)) return rest
+  if (!letter.automatic || isSpent(letter, options) || isAsked(letter)) return rest
   return { ...rest, redriveAt: Math.ceil(Math.max(notBefore, now + redriveDelay(letter.redrives, random, options))) }
 }
 
@@ -130,7 +146,7 @@ export const failed = (
 ): DeadLetter =>
   withDue(
     {
-      ...(existing ?? { id: at.id, createdAt: at.now, failures: 0, redrives: 0 }),
+      ...(withoutAsked(existing) ?? { id: at.id, createdAt: at.now, failures: 0, redrives: 0 }),
       kind: failure.kind,
       subject: failure.subject,
       status: "pending",
@@ -148,9 +164,25 @@ export const failed = (
     failure.notBefore
   )
 
+const withoutAsked = <L extends DeadLetter | undefined>(letter: L): L => {
+  if (letter?.asked === undefined) return letter
+  const { asked: _, ...rest } = letter
+  return rest as L
+}
+
+/** Its redrive, and that of others, is asked for. */
+export const asked = (letter: DeadLetter, group: string, now: number): DeadLetter => {
+  const { redriveAt: _, ...rest } = letter
+  return { ...rest, asked: { at: now, group } }
+}
+
+/** What was asked for is over before it was redriven. */
+export const left = (letter: DeadLetter, why: string, now: number, random: number, options: Options): DeadLetter =>
+  letter.asked === undefined ? letter : withDue({ ...letter, asked: { ...letter.asked, left: why } }, now, random, options)
+
 /** A redrive begins. */
 export const redriven = (letter: DeadLetter): DeadLetter => {
-  const { redriveAt: _, ...rest } = letter
+  const { redriveAt: _, ...rest } = isAsked(letter) ? letter : withoutAsked(letter)
   return { ...rest, status: "redriving", redrives: letter.redrives + 1 }
 }
 
@@ -160,7 +192,7 @@ export const released = (letter: DeadLetter, now: number, random: number, option
 
 /** A redrive was cut off and nobody knows what it did: from here on only a person may redrive it. */
 export const releasedUnknown = (letter: DeadLetter): DeadLetter => {
-  const { redriveAt: _, ...rest } = letter
+  const { redriveAt: _, ...rest } = withoutAsked(letter)
   return {
     ...rest,
     status: "pending",
@@ -171,7 +203,7 @@ export const releasedUnknown = (letter: DeadLetter): DeadLetter => {
 }
 
 const ended = (letter: DeadLetter, status: "resolved" | "discarded" | "expired", now: number): DeadLetter => {
-  const { redriveAt: _, ...rest } = letter
+  const { redriveAt: _, ...rest } = withoutAsked(letter)
   return { ...rest, status, endedAt: now }
 }
 
@@ -193,8 +225,8 @@ export const restored = (letter: DeadLetter, now: number, random: number, option
 /** When it expires, Unix milliseconds; undefined while it is being redriven, or has ended. */
 export const expiresAt = (letter: DeadLetter, options: Options): number | undefined => {
   if (letter.status !== "pending") return undefined
-  if (isSpent(letter, options)) return letter.failedAt
-  return Math.max(letter.failedAt, letter.restoredAt ?? 0) + Duration.toMillis(options.maxAge)
+  if (isSpent(letter, options) && !isAsked(letter)) return letter.failedAt
+  return Math.max(letter.failedAt, letter.restoredAt ?? 0, letter.asked?.at ?? 0) + Duration.toMillis(options.maxAge)
 }
 
 /** Is its automatic redrive due? */

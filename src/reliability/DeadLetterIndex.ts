@@ -48,7 +48,8 @@ export const eventOf = (before: DeadLetter | undefined, after: DeadLetter, by: "
           ? { _tag: "DeadLetterAdded", ...common, reason: after.reason }
           : { _tag: "DeadLetterRestored", ...common }
       }
-      return { _tag: after.failures > before.failures ? "DeadLetterFailedAgain" : "DeadLetterReleased", ...common, reason: after.reason }
+      if (after.failures > before.failures) return { _tag: "DeadLetterFailedAgain", ...common, reason: after.reason }
+      return { _tag: "DeadLetterReleased", ...common, reason: after.asked?.left ?? after.reason }
   }
 }
 

@@ -42,6 +42,8 @@ export interface Ledger {
   readonly stored: <A>(operation: string, effect: Effect.Effect<A, unknown>) => Effect.Effect<A, DeadLetterStorageFailed>
   /** Writes a letter's new state; does not accept it. */
   readonly write: (operation: string, letter: DeadLetter, by?: "person" | "schedule") => Effect.Effect<void, DeadLetterStorageFailed>
+  /** Writes the new states of letters in one commit, and accepts them. */
+  readonly writeAll: (operation: string, letters: ReadonlyArray<DeadLetter>) => Effect.Effect<void, DeadLetterStorageFailed>
   /** One decision at a time about a letter, written before it counts. */
   readonly decide: (
     id: string,
@@ -95,8 +97,9 @@ export const make = Effect.fnUntraced(function* (options: Letter.Options, storag
   const stored: Ledger["stored"] = (operation, effect) =>
     Effect.mapError(effect, (cause) => new DeadLetterStorageFailed({ operation, cause }))
 
-  const write: Ledger["write"] = (operation, letter, by) =>
-    stored(operation, storage.persist([changeOf(letter)], [DeadLetterIndex.eventOf(index.get(letter.id), letter, by)]))
+  const eventOf = (letter: DeadLetter, by?: "person" | "schedule") => DeadLetterIndex.eventOf(index.get(letter.id), letter, by)
+
+  const write: Ledger["write"] = (operation, letter, by) => stored(operation, storage.persist([changeOf(letter)], [eventOf(letter, by)]))
 
   return {
     options,
@@ -123,6 +126,25 @@ export const make = Effect.fnUntraced(function* (options: Letter.Options, storag
     settleRoom,
     stored,
     write,
+    writeAll: (operation, letters) => {
+      for (const { id } of letters) busy.add(id)
+      const persist = stored(
+        operation,
+        storage.persist(
+          letters.map(changeOf),
+          letters.map((letter) => eventOf(letter))
+        )
+      )
+      return persist.pipe(
+        Effect.tap(() => Effect.sync(() => letters.forEach((letter) => void accept(letter)))),
+        Effect.ensuring(
+          Effect.sync(() => {
+            for (const { id } of letters) busy.delete(id)
+          })
+        ),
+        Effect.uninterruptible
+      )
+    },
     decide: (id, operation, next) =>
       Effect.suspend(() => {
         if (busy.has(id)) return Effect.succeed<DecisionResult>({ _tag: "InFlight" })

@@ -88,6 +88,15 @@ export class DeadLetterQueue extends Context.Service<
       by: "person" | "schedule",
       guard?: DeadLetterRedrive.Guard
     ) => Effect.Effect<BulkReport, DeadLetterStorageFailed>
+    /** Letters whose redrive was asked for and has not ended, in order of ids. */
+    readonly asked: () => ReadonlyArray<DeadLetter>
+    /**
+     * Redrives those that were asked for, in this order: one first, or the one that is under way, the rest when it is resolved. Ends when all
+     * have ended; what was not redriven is left as it is, and says why.
+     */
+    readonly redriveAsked: (ids: ReadonlyArray<string>) => Effect.Effect<BulkReport, DeadLetterStorageFailed>
+    /** Those of them that wait for the redrive which was asked for are left as they are. */
+    readonly leave: (ids: ReadonlyArray<string>, why: string) => Effect.Effect<void, DeadLetterStorageFailed>
     /** Letters whose automatic redrive is due. */
     readonly due: (now: number) => ReadonlyArray<DeadLetter>
     /** The schedule's turn: archives what expired and redrives what is due and passes the guard. Call it at `nextDueAt`, and when a circuit closes or a gate opens. */
@@ -177,6 +186,9 @@ export const make = Effect.fnUntraced(function* (
     export: archive.export,
     redrive: redrive.redrive,
     redriveAll: redrive.redriveAll,
+    asked: () => index.all().filter(Letter.isAsked),
+    redriveAsked: redrive.redriveAsked,
+    leave: redrive.leave,
     due: redrive.due,
     redriveDue: (guard) => Effect.andThen(archive.expire, redrive.redriveDue(guard)),
     sweep: Effect.tap(archive.expire, () => archive.trim),

@@ -44,6 +44,8 @@ export interface Redrive {
     by: "person" | "schedule",
     guard?: Guard
   ) => Effect.Effect<BulkRedrive.BulkReport, DeadLetterStorageFailed>
+  readonly redriveAsked: (ids: ReadonlyArray<string>) => Effect.Effect<BulkRedrive.BulkReport, DeadLetterStorageFailed>
+  readonly leave: (ids: ReadonlyArray<string>, why: string) => Effect.Effect<void, DeadLetterStorageFailed>
   readonly due: (now: number) => ReadonlyArray<DeadLetter>
   readonly redriveDue: (guard: Guard) => Effect.Effect<BulkRedrive.BulkReport, DeadLetterStorageFailed>
   readonly nextDueAt: () => number | undefined
@@ -151,14 +153,25 @@ export const make = (ledger: Ledger, groupOf: (letter: DeadLetter) => string): R
       settling.set(id, waiter)
       return Effect.ensuring(
         Effect.gen(function* () {
-          const result = yield* redrive(id, by, guard)
-          if (result._tag !== "Redriven") return result._tag === "Gone" ? "gone" : "blocked"
-          if (result.outcome !== "requeued") return result.outcome
+          const letter = index.get(id)
+          // One that was asked for may be under way already: its end is the answer as well.
+          if (letter === undefined || letter.status !== "redriving" || !Letter.isAsked(letter)) {
+            const result = yield* redrive(id, by, guard)
+            if (result._tag !== "Redriven") return result._tag === "Gone" ? "gone" : "blocked"
+            if (result.outcome !== "requeued") return result.outcome
+          }
           const settled = yield* Effect.timeoutOption(Deferred.await(waiter), options.settleLimit)
           return Option.getOrElse(settled, () => "failed" as const)
         }),
         Effect.sync(() => settling.delete(id))
       )
+    })
+
+  const bulk = (ids: ReadonlyArray<string>, one: (id: string) => ReturnType<typeof settle>) =>
+    BulkRedrive.run(ids, one, {
+      concurrency: options.redriveConcurrency,
+      stopAtFailureRate: options.stopAtFailureRate,
+      stopAfter: options.stopAfter
     })
 
   const redriveGroups = (
@@ -172,14 +185,24 @@ export const make = (ledger: Ledger, groupOf: (letter: DeadLetter) => string): R
       ([group, members]) =>
         around(
           group,
-          BulkRedrive.run(
+          bulk(
             members.map((letter) => letter.id),
-            (id) => settle(id, by, guard),
-            { concurrency: options.redriveConcurrency, stopAtFailureRate: options.stopAtFailureRate, stopAfter: options.stopAfter }
+            (id) => settle(id, by, guard)
           )
         ),
       { concurrency: "unbounded" }
     ).pipe(Effect.map((reports) => reports.reduce(BulkRedrive.merge, BulkRedrive.empty)))
+
+  const leave: Redrive["leave"] = (ids, why) =>
+    Effect.suspend(() => {
+      const letters = ids.flatMap((id) => {
+        const letter = busy.has(id) ? undefined : index.get(id)
+        return letter !== undefined && Letter.isWaiting(letter) ? [Letter.left(letter, why, now(), chance(), options)] : []
+      })
+      return letters.length === 0 ? Effect.void : ledger.writeAll("leave letters as they are", letters)
+    })
+
+  const wanted: Guard = (letter) => (Letter.isAsked(letter) ? undefined : "nobody asks for it any more")
 
   const isHeld = (group: string, at: number): boolean => busyGroups.has(group) || (resting.get(group) ?? 0) > at
   const due: Redrive["due"] = (at) =>
@@ -204,6 +227,13 @@ export const make = (ledger: Ledger, groupOf: (letter: DeadLetter) => string): R
           (_, run) => run
         )
       ),
+    redriveAsked: (ids) =>
+      Effect.tap(
+        // An end is accepted while its commit is made up: what follows from it is written after that.
+        bulk(ids, (id) => Effect.tap(settle(id, "person", wanted), Effect.yieldNow)),
+        ({ stopped = "it could not be redriven" }) => leave(ids, stopped)
+      ),
+    leave,
     due,
     redriveDue: (guard) =>
       Effect.suspend(() => {

@@ -1,14 +1,15 @@
 /**
  * Batches: the tasks of one file, and when nothing of them can go on any more.
  *
- * A batch is finished when each of its tasks has ended, or is held by a dependency that has failed: only a person can change that. Counts follow
- * the events, so that asking costs nothing.
+ * A batch is finished when each of its tasks has ended, or is held by a dependency that has failed, and nobody has asked for another run of one:
+ * only a person can change that. Counts follow the events, so that asking costs nothing.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { RuntimeEvent, EventOf } from "../RuntimeEvent.ts"
 import type { BatchRecord, Change } from "../store/Store.ts"
 import { isEnd, type Task } from "../task/Task.ts"
+import { keyOf } from "../task/TaskLife.ts"
 import { append, type Core } from "./Core.ts"
 
 /** How a batch ended, or what it looks like when it is given up on. */
@@ -17,7 +18,7 @@ export type BatchEnd = Omit<EventOf<"RunFinished">, "_tag" | "at" | "seq">
 export interface UnfinishedBatch {
   readonly id: string
   readonly digest: string
-  /** Tasks that have not ended. */
+  /** Tasks that have not ended, or are to be run again. */
   readonly left: number
 }
 
@@ -44,6 +45,8 @@ export interface Batches {
   readonly tracked: (id: string) => boolean
   /** One of its tasks begins anew: it is not finished any more. Answers what is to be written. */
   readonly reopen: (id: string) => ReadonlyArray<Change>
+  /** Looks whether it is finished: not only its tasks have changed. */
+  readonly check: (id: string) => void
   /** Does somebody wait for its end? */
   readonly awaited: (id: string) => boolean
   /** Ids of its tasks that have not ended. */
@@ -65,8 +68,16 @@ export const make = (core: () => Core): Batches => {
     return { batch: id, ...counts, left: batch?.open.size ?? 0 }
   }
 
+  /** Ended tasks that are to be run again because somebody asked for it. */
+  const asked = ({ open, record }: Batch): number => {
+    const begun = new Set(Array.from(open, (id) => keyOf(record.id, id)))
+    return core()
+      .deadLetters.asked()
+      .filter((letter) => letter.asked?.group === record.id && !begun.has(letter.subject)).length
+  }
+
   const check = (batch: Batch): void => {
-    if (batch.waiters.length === 0 || batch.open.size > batch.held.size) return
+    if (batch.waiters.length === 0 || batch.open.size > batch.held.size || asked(batch) > 0) return
     const waiters = batch.waiters.splice(0)
     batch.finished = true
     const end = standing(batch.record.id)
@@ -110,13 +121,17 @@ export const make = (core: () => Core): Batches => {
       const { finishedAt: _, ...record } = batch.record
       return [{ _tag: "PutBatch", batch: record }]
     },
+    check: (id) => {
+      const batch = batches.get(id)
+      if (batch !== undefined) check(batch)
+    },
     awaited: (id) => (batches.get(id)?.waiters.length ?? 0) > 0,
     open: (id) => [...(batches.get(id)?.open ?? [])],
     unfinished: (file) =>
       [...batches.values()]
         .filter((batch) => batch.record.file === file && !batch.finished)
         .sort((a, b) => b.record.createdAt - a.record.createdAt)
-        .map((batch) => ({ id: batch.record.id, digest: batch.record.digest, left: batch.open.size })),
+        .map((batch) => ({ id: batch.record.id, digest: batch.record.digest, left: batch.open.size + asked(batch) })),
     onEvent: (event) => {
       switch (event._tag) {
         case "TaskSucceeded":

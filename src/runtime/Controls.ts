@@ -16,6 +16,7 @@ import type { Dispatcher } from "./Dispatcher.ts"
 import * as Input from "./Input.ts"
 import type { Intake } from "./Intake.ts"
 import type { Permissions } from "./Permissions.ts"
+import type { Redrives } from "./Redrives.ts"
 import type { Settlement } from "./Settlement.ts"
 import { AgentNotFound, type Supervisor } from "./Supervisor.ts"
 import type { TaskTable } from "./TaskTable.ts"
@@ -39,6 +40,7 @@ export interface Parts {
   readonly batches: Batches
   readonly supervisor: Supervisor
   readonly permissions: Permissions
+  readonly redrives: Redrives
   readonly settlement: Settlement
   readonly shutdown: Shutdown["Service"]
   readonly store: Store["Service"]
@@ -51,7 +53,7 @@ const bypassed = ["deadline", "retry", "cooldown", "rateLimit", "bulkhead", "cir
 
 export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
   const { deadLetters, journal, patterns, table } = core
-  const { batches, dispatcher, earlier, intake, permissions, settlement, shutdown, status, store, supervisor } = parts
+  const { batches, dispatcher, earlier, intake, permissions, redrives, settlement, shutdown, status, store, supervisor } = parts
   const view = (task: Task) => Views.taskView(core, dispatcher, task)
 
   const bypass = (operation: "cancel" | "remove" | "shutdown", subject: string): void => {
@@ -108,20 +110,27 @@ export const make = (core: Core, parts: Parts): AgentRuntime["Service"] => {
 
   return {
     spawn: (input) =>
-      Effect.flatMap(Input.agent(input), (spec) => Effect.map(supervisor.spawn(spec), (agent) => Views.agentView(core, agent))),
+      Effect.flatMap(Input.agent(input), (spec) => {
+        redrives.begin()
+        return Effect.map(supervisor.spawn(spec), (agent) => Views.agentView(core, agent))
+      }),
     submit: (input) => Effect.map(submit(input), view),
     submitBatch: (batch) => Effect.map(intake.submitBatch(batch), (tasks) => tasks.map(view)),
     unfinishedBatches: (file) => Effect.sync(() => batches.unfinished(file)),
-    awaitBatch: batches.finished,
+    awaitBatch: (id) =>
+      Effect.suspend(() => {
+        redrives.begin()
+        return batches.finished(id)
+      }),
     standing: (id) => Effect.sync(() => batches.standing(id)),
-    cancelBatch: (id, reason) =>
-      Effect.andThen(
-        Effect.forEach(batches.open(id), (taskId) => Effect.ignore(cancel(TaskLife.keyOf(id, taskId), reason)), {
-          concurrency: "unbounded",
-          discard: true
-        }),
-        Effect.asVoid(batches.finished(id))
-      ),
+    cancelBatch: Effect.fnUntraced(function* (id: string, reason: string) {
+      yield* redrives.giveUp(id, reason)
+      yield* Effect.forEach(batches.open(id), (taskId) => Effect.ignore(cancel(TaskLife.keyOf(id, taskId), reason)), {
+        concurrency: "unbounded",
+        discard: true
+      })
+      yield* batches.finished(id)
+    }),
     execute: Effect.fnUntraced(function* (agentId: string, input: TaskInput) {
       yield* findAgent(agentId)
       const { key } = yield* submit({ ...input, agent: agentId })

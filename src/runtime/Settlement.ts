@@ -115,10 +115,10 @@ export const make = (core: Core): Settlement => {
   const cancelChanges = (task: Task, reason: string): ReadonlyArray<Change> => {
     const next = TaskLife.cancelled(task, reason, core.wallNow())
     const changes: Array<Change> = [put(next), append(core, { _tag: "TaskCancelled", ...ids(next), run: next.run, reason })]
-    // Its dead letter was being redriven: it waits again, for a person. The schedule must not undo what somebody asked for.
+    // Its dead letter was being redriven: it waits again, for a person. Neither the schedule nor an earlier wish may undo what somebody asked for.
     const released = next.deadLetterId === undefined ? undefined : deadLetters.stageReleased(next.deadLetterId)
     if (released !== undefined) {
-      const { redriveAt: _, ...rest } = released
+      const { asked: _, redriveAt: __, ...rest } = released
       const letter = { ...rest, automatic: false }
       changes.push({ _tag: "PutDeadLetter", letter }, { _tag: "AppendEvent", event: core.letterEvent(letter) })
       deadLetters.accept(letter)

@@ -263,6 +263,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     forkFiber(Effect.forever(Effect.andThen(prune, Effect.sleep("1 day"))))
     // A host brings its agents back by itself, one after the other; whoever else builds a runtime says which agents it wants.
     if (environment.restoresAgents ?? environment.waitsForClients) {
+      redrives.begin()
       forkFiber(
         Effect.forEach(loaded.agents, ({ spec }) => Effect.andThen(forkLater(supervisor.spawn(spec)), Effect.sleep(stagger)), {
           discard: true
@@ -277,6 +278,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
       intake,
       supervisor,
       permissions,
+      redrives,
       settlement,
       shutdown,
       store,

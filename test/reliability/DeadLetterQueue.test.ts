@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Result, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { asked } from "../../src/reliability/DeadLetter.ts"
 import * as DeadLetterQueue from "../../src/reliability/DeadLetterQueue.ts"
 import * as Redaction from "../../src/reliability/Redaction.ts"
 
@@ -261,6 +262,61 @@ describe("DeadLetterQueue", () => {
       }
       const report = yield* Fiber.join(fiber)
       assert.deepStrictEqual([report.resolved, report.asked, most], [10, 10, 3])
+    })
+  )
+
+  it.effect("C28 the schedule leaves alone what a person has asked for, and has it back when it was left as it was", () =>
+    Effect.gen(function* () {
+      const { events, find, queue } = yield* setup()
+      const letters = yield* addMany(queue, 3)
+      for (const letter of letters.slice(0, 2)) queue.accept(asked(letter, "g", 5))
+      yield* TestClock.adjust("1 hour")
+      const redriven: Array<string> = []
+      queue.register("task", ({ subject }) =>
+        answering(() => redriven.push(subject), { _tag: "FailedAgain", reason: "down", cause: "Outage" })
+      )
+      yield* queue.redriveDue(free)
+      assert.deepStrictEqual(redriven, ["s2"])
+      const ids = queue.asked().map(({ id }) => id)
+      assert.deepStrictEqual(
+        ids,
+        letters.slice(0, 2).map(({ id }) => id)
+      )
+      events.length = 0
+      assert.include(yield* queue.redriveAsked(ids), { failed: 1, skipped: 1 })
+      assert.deepStrictEqual(redriven, ["s2", "s0"])
+      assert.deepStrictEqual(queue.asked(), [])
+      assert.deepStrictEqual(events, ["DeadLetterRedriven", "DeadLetterFailedAgain", "DeadLetterReleased"])
+      const left = queue.get(ids[1]!)
+      assert.deepStrictEqual(left, yield* find(ids[1]!))
+      assert.deepStrictEqual(left?.asked, { at: 5, group: "g", left: "the first one failed again" })
+      assert.isAbove(left?.redriveAt ?? 0, 3_600_000)
+      // Whoever redrives it later begins with no wish.
+      yield* queue.redrive(ids[1]!, "person")
+      assert.isUndefined(queue.get(ids[1]!)?.asked)
+    })
+  )
+
+  it.effect("C28 a wish outlives a redrive that did not begin, and what is taken back meanwhile is not redriven", () =>
+    Effect.gen(function* () {
+      const first = yield* setup()
+      const letters = (yield* addMany(first.queue, 3)).map((letter) => asked(letter, "g", 5))
+      const { queue } = yield* setup()
+      yield* queue.load([{ ...letters[0]!, status: "redriving" }, ...letters.slice(1)], () => "not-begun")
+      const ids = letters.map(({ id }) => id)
+      assert.deepStrictEqual(
+        queue.asked().map(({ id, redriveAt, status }) => [id, redriveAt, status]),
+        ids.map((id) => [id, undefined, "pending"])
+      )
+      const redriven: Array<string> = []
+      queue.register("task", ({ subject }) => answering(() => redriven.push(subject), { _tag: "Requeued" }))
+      const fiber = yield* Effect.forkChild(queue.redriveAsked(ids), { startImmediately: true })
+      yield* queue.leave(ids.slice(1, 2), "no more")
+      yield* queue.discard(ids[2]!)
+      queue.accept(queue.stageResolved(ids[0]!)!)
+      assert.include(yield* Fiber.join(fiber), { resolved: 1, blocked: 2, stopped: undefined })
+      assert.deepStrictEqual(redriven, ["s0"])
+      assert.deepStrictEqual(queue.get(ids[1]!)?.asked, { at: 5, group: "g", left: "no more" })
     })
   )
 
