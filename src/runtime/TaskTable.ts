@@ -35,6 +35,7 @@ export interface TaskTable {
   readonly get: (key: string) => Task | undefined
   /** By key; else the newest with this id. */
   readonly find: (id: string) => Task | undefined
+  /** Calls nothing back: whoever puts a record has yet to write it. */
   readonly put: (task: Task) => void
   readonly queue: TaskQueue.TaskQueue
   /** Tasks that have not ended. */
@@ -90,8 +91,8 @@ export const make = (options: Options): TaskTable => {
 
   const armPark = (task: Task): void => {
     drop(parks, task.key)
-    const delay = (task.waiting?.notBefore ?? 0) - options.wallNow()
-    if (delay <= 0) return wake(task.key)
+    // One that is due already too: whoever puts a task has yet to write it, and nothing may start with it before.
+    const delay = Math.max(0, (task.waiting?.notBefore ?? 0) - options.wallNow())
     parks.set(
       task.key,
       options.arm(delay, () => wake(task.key))

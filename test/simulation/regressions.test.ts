@@ -1,11 +1,14 @@
 /** What simulations found in the runtime, each as a test that needs no simulation. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import type { AgentDriver } from "../../src/agent/AgentDriver.ts"
 import type { Fault } from "../../src/agent/Fault.ts"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
+import * as TaskTable from "../../src/runtime/TaskTable.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import { TaskSpec } from "../../src/task/Task.ts"
+import * as TaskLife from "../../src/task/TaskLife.ts"
 import * as Scripted from "../support/runtime.ts"
 
 const listening = Effect.gen(function* () {
@@ -198,5 +201,29 @@ describe("found by simulation", () => {
         })
       )
     )
+  })
+
+  // A laptop woke up, a retry had been due meanwhile, and its record from before was written over that of the attempt that began with it.
+  it("C56 a parked task that is due when its record is put wakes afterwards: what is written next is not older than an attempt", () => {
+    const armed: Array<() => void> = []
+    let ready = 0
+    const table = TaskTable.make({
+      ageingMillis: 1_000,
+      arm: (_, fire) => {
+        armed.push(fire)
+        return { cancel: () => {} }
+      },
+      wallNow: () => 10_000,
+      due: TaskLife.queued,
+      onReady: () => ready++,
+      onDeadline: () => {}
+    })
+    const task = TaskLife.accept(Schema.decodeUnknownSync(TaskSpec)({ id: "t" }), { batch: "", order: 1, now: 0 })
+    const parked = TaskLife.parked(task, { for: "retry", detail: "Transient", notBefore: 5_000 })
+    table.put(parked)
+    table.rearm()
+    assert.deepStrictEqual([ready, table.get(task.key)], [0, parked])
+    armed.at(-1)!()
+    assert.deepStrictEqual([ready, table.get(task.key)?.state], [1, "queued"])
   })
 })
