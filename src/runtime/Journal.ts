@@ -116,16 +116,22 @@ export const make = (options: Options): Journal => {
     return Effect.interrupt
   }
 
-  const write = (changes: ReadonlyArray<Change>): Effect.Effect<void, StoreUnavailable> =>
-    Effect.suspend(() => {
-      if (fencedBy !== undefined) return Effect.interrupt
-      underWay++
-      return store.commit(changes, store.epoch).pipe(
-        Effect.onExit((exit) => Effect.sync(() => publishInOrder(Exit.isSuccess(exit) ? exit.value : []))),
-        Effect.asVoid,
-        Effect.catchTag("Fenced", fence)
-      )
+  // Every step of every task passes here: few effects.
+  const write = <E = never>(
+    changes: ReadonlyArray<Change>,
+    onUnavailable: (cause: StoreUnavailable) => Effect.Effect<void, E>
+  ): Effect.Effect<void, E> => {
+    if (fencedBy !== undefined) return Effect.interrupt
+    underWay++
+    const written = Effect.onExit(store.commit(changes, store.epoch), (exit) => {
+      publishInOrder(Exit.isSuccess(exit) ? exit.value : [])
+      return Effect.void
     })
+    return Effect.matchEffect(written, {
+      onSuccess: () => Effect.void,
+      onFailure: (cause) => (cause._tag === "Fenced" ? fence(cause) : onUnavailable(cause))
+    })
+  }
 
   const hold = (changes: ReadonlyArray<Change>): Effect.Effect<void> => {
     const done = Deferred.makeUnsafe<void>()
@@ -138,7 +144,12 @@ export const make = (options: Options): Journal => {
     while (held.length > 0) {
       yield* Effect.sleep(retryEvery)
       const now = held.slice()
-      const exit = yield* Effect.exit(write(now.flatMap((each) => each.changes.map(options.latest))))
+      const exit = yield* Effect.exit(
+        write(
+          now.flatMap((each) => each.changes.map(options.latest)),
+          Effect.fail
+        )
+      )
       if (fencedBy !== undefined) return
       if (Exit.isFailure(exit)) continue
       held.splice(0, now.length)
@@ -158,21 +169,18 @@ export const make = (options: Options): Journal => {
     Effect.suspend(() => (changes.length === 0 && noted.length === 0 ? Effect.void : ordered(changes)))
 
   /** After everything that was asked for before, be it with nothing to write. */
-  const ordered = (changes: ReadonlyArray<Change>): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const all = noted.length === 0 ? changes : [...takeNoted(), ...changes]
-      if (degraded !== undefined) return hold(all)
-      return write(all).pipe(
-        Effect.catchTag("StoreUnavailable", (cause) => {
-          const wait = hold(all)
-          if (degraded !== undefined) return wait
-          degraded = cause
-          options.onDegraded(cause)
-          options.fork(recover)
-          return wait
-        })
-      )
+  const ordered = (changes: ReadonlyArray<Change>): Effect.Effect<void> => {
+    const all = noted.length === 0 ? changes : [...takeNoted(), ...changes]
+    if (degraded !== undefined) return hold(all)
+    return write(all, (cause) => {
+      const wait = hold(all)
+      if (degraded !== undefined) return wait
+      degraded = cause
+      options.onDegraded(cause)
+      options.fork(recover)
+      return wait
     })
+  }
 
   return {
     commit,
@@ -192,7 +200,7 @@ export const make = (options: Options): Journal => {
     },
     seq: () => seq,
     degraded: () => degraded,
-    flush: ordered([]),
+    flush: Effect.suspend(() => ordered([])),
     fenced: Deferred.await(fenced)
   }
 }
