@@ -17,6 +17,7 @@ import * as Announcer from "./Announcer.ts"
 import { complete, type Given } from "./GivenOptions.ts"
 import * as HealthCheck from "./HealthCheck.ts"
 import * as HealthState from "./HealthState.ts"
+import * as TimerWheel from "./TimerWheel.ts"
 
 export type { Check, Recovery } from "./HealthCheck.ts"
 export { defaults, Options } from "./HealthState.ts"
@@ -146,6 +147,7 @@ const completed = complete("Health", HealthState.Options)
 export const make = Effect.fnUntraced(function* (given: Given<typeof HealthState.Options> = {}) {
   const options = completed(given)
   const clock = yield* Clock.Clock
+  const wheel = yield* TimerWheel.TimerWheel
   const now = (): number => clock.currentTimeMillisUnsafe()
   const checks = new Map<string, Registered>()
   const components = new Map<string, DegradedComponent>()
@@ -244,7 +246,7 @@ export const make = Effect.fnUntraced(function* (given: Given<typeof HealthState
         settle()
       })
     )
-    entry.running.current = yield* HealthCheck.start(check, options, {
+    entry.running.current = yield* HealthCheck.start(check, options, wheel, {
       observed: (before, after) => observed(entry, before, after),
       emit
     })
@@ -316,4 +318,5 @@ export const make = Effect.fnUntraced(function* (given: Given<typeof HealthState
   })
 })
 
-export const layer = (options?: Given<typeof HealthState.Options>): Layer.Layer<Health> => Layer.effect(Health, make(options))
+export const layer = (options?: Given<typeof HealthState.Options>): Layer.Layer<Health> =>
+  Layer.effect(Health, make(options)).pipe(Layer.provide(TimerWheel.layer))

@@ -13,6 +13,7 @@ import * as Monotonic from "../Monotonic.ts"
 import * as BoundedRun from "./BoundedRun.ts"
 import { causeText } from "./CauseText.ts"
 import * as HealthState from "./HealthState.ts"
+import type * as TimerWheel from "./TimerWheel.ts"
 
 /** What makes a failed check well again. */
 export interface Recovery {
@@ -75,9 +76,15 @@ export interface Hooks {
 const millis = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
 
 /** Starts a check in the current scope: a first run at once, then one every interval. */
-export const start = Effect.fnUntraced(function* (check: Check, options: HealthState.Options, hooks: Hooks) {
+export const start = Effect.fnUntraced(function* (
+  check: Check,
+  options: HealthState.Options,
+  wheel: TimerWheel.TimerWheel["Service"],
+  hooks: Hooks
+) {
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
   const timeLimit = millis(check.timeLimit ?? options.timeLimit)
   const interval = millis(check.interval ?? options.interval)
   const hysteresis = {
@@ -98,46 +105,61 @@ export const start = Effect.fnUntraced(function* (check: Check, options: HealthS
     hooks.observed(before, state)
   }
 
-  const observeOnce: Effect.Effect<void> = Effect.gen(function* () {
+  const observe = ({ exit }: { readonly exit: Exit.Exit<HealthState.CheckResult, unknown> }): void =>
+    take(Exit.isSuccess(exit) ? exit.value : { status: "unhealthy", evidence: `the check failed: ${causeText(exit.cause)}` })
+
+  /** Does an earlier run still go on, although it was stopped? */
+  const hangs = (): boolean => {
     if (hung !== undefined && hung.fiber.pollUnsafe() === undefined) {
       const seconds = Math.round((Monotonic.read(clock) - hung.since) / 1000)
-      return take({ status: "unhealthy", evidence: `an earlier run still hangs, for ${seconds} s, and does not stop` })
+      take({ status: "unhealthy", evidence: `an earlier run still hangs, for ${seconds} s, and does not stop` })
+      return true
     }
     hung = undefined
-    const since = Monotonic.read(clock)
-    const result = yield* BoundedRun.run(check.run, timeLimit)
-    if (result._tag === "GivenUp") {
-      if (!result.stopped) hung = { fiber: result.fiber, since }
-      return take({ status: "unhealthy", evidence: `no answer within ${Duration.format(Duration.millis(timeLimit))}` })
-    }
-    take(
-      Exit.isSuccess(result.exit)
-        ? result.exit.value
-        : { status: "unhealthy", evidence: `the check failed: ${causeText(result.exit.cause)}` }
-    )
-  })
+    return false
+  }
 
-  /** Joins the run that is under way, or does one as `begin` says. */
-  const joined = (begin: (run: Effect.Effect<void>, done: Deferred.Deferred<void>) => Effect.Effect<void>): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      if (closed) return Effect.void
-      if (underWay !== undefined) return Deferred.await(underWay)
-      const done = Deferred.makeUnsafe<void>()
-      underWay = done
-      const run = Effect.ensuring(
-        observeOnce,
-        Effect.sync(() => {
-          underWay = undefined
-          Deferred.doneUnsafe(done, Exit.void)
-        })
-      )
-      return begin(Effect.andThen(run, considerRecovery), done)
+  const waitFor = (fiber: Fiber.Fiber<HealthState.CheckResult, unknown>, since: number): Effect.Effect<void> =>
+    Effect.map(BoundedRun.wait(fiber, timeLimit), (result) => {
+      if (result._tag === "Ended") return observe(result)
+      if (!result.stopped) hung = { fiber: result.fiber, since }
+      take({ status: "unhealthy", evidence: `no answer within ${Duration.format(Duration.millis(timeLimit))}` })
     })
 
-  // In the check's own scope: whoever asked may leave, the run and those who joined it do not.
-  const now = joined((run, done) => Effect.andThen(Effect.forkIn(run, scope, { startImmediately: true }), Deferred.await(done)))
-  /** By the schedule, which is in that scope itself. */
-  const scheduled = joined((run) => run)
+  /** Begins a run that nobody else has begun. Most answer at once, and need nothing but their own fiber. */
+  const begin = (): void => {
+    if (hangs()) return considerRecovery()
+    const since = Monotonic.read(clock)
+    const fiber = fork(check.run)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) {
+      observe({ exit })
+      return considerRecovery()
+    }
+    const done = Deferred.makeUnsafe<void>()
+    underWay = done
+    // In the check's own scope: whoever asked may leave, the run and those who joined it do not.
+    fork(
+      Effect.forkIn(
+        Effect.onExit(waitFor(fiber, since), () =>
+          Effect.sync(() => {
+            underWay = undefined
+            Deferred.doneUnsafe(done, Exit.void)
+            considerRecovery()
+          })
+        ),
+        scope,
+        { startImmediately: true }
+      )
+    )
+  }
+
+  /** Runs it now, or joins the run that is under way. */
+  const now: Effect.Effect<void> = Effect.suspend(() => {
+    if (closed) return Effect.void
+    if (underWay === undefined) begin()
+    return underWay === undefined ? Effect.void : Deferred.await(underWay)
+  })
 
   /** A run that began after this was asked for. */
   const fresh: Effect.Effect<void> = Effect.suspend(() => (underWay === undefined ? now : Effect.andThen(Deferred.await(underWay), now)))
@@ -194,8 +216,8 @@ export const start = Effect.fnUntraced(function* (check: Check, options: HealthS
     }
   })
 
-  const considerRecovery: Effect.Effect<void> = Effect.suspend(() => {
-    if (recover === undefined || recovering || !isDown()) return Effect.void
+  const considerRecovery = (): void => {
+    if (recover === undefined || recovering || !isDown()) return
     recovering = true
     const loop = Effect.ensuring(
       recoverLoop(recover),
@@ -203,18 +225,27 @@ export const start = Effect.fnUntraced(function* (check: Check, options: HealthS
         recovering = false
       })
     )
-    return Effect.asVoid(Effect.forkIn(loop, scope))
-  })
+    fork(Effect.forkIn(loop, scope))
+  }
 
+  let timer: TimerWheel.Timer | undefined
+  const schedule = (): void => {
+    if (closed) return
+    if (underWay === undefined) begin()
+    const again = (): void => {
+      if (!closed) timer = wheel.add(interval, schedule)
+    }
+    if (underWay === undefined) again()
+    else fork(Effect.andThen(Deferred.await(underWay), Effect.sync(again)))
+  }
   yield* Scope.addFinalizer(
     scope,
     Effect.sync(() => {
       closed = true
+      timer?.cancel()
       if (underWay !== undefined) Deferred.doneUnsafe(underWay, Exit.void)
     })
   )
-  yield* Effect.forkIn(Effect.forever(Effect.andThen(scheduled, Effect.sleep(interval)), { disableYield: true }), scope, {
-    startImmediately: true
-  })
+  schedule()
   return { state: () => state, now } satisfies RunningCheck
 })

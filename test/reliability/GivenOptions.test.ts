@@ -5,6 +5,7 @@ import * as CircuitBreaker from "../../src/reliability/CircuitBreaker.ts"
 import * as CooldownGate from "../../src/reliability/CooldownGate.ts"
 import * as DeadLetterQueue from "../../src/reliability/DeadLetterQueue.ts"
 import * as Health from "../../src/reliability/Health.ts"
+import * as TimerWheel from "../../src/reliability/TimerWheel.ts"
 import * as RateLimiter from "../../src/reliability/RateLimiter.ts"
 import * as Retry from "../../src/reliability/Retry.ts"
 import * as Shutdown from "../../src/reliability/Shutdown.ts"
@@ -72,7 +73,7 @@ describe("options of a program", () => {
 
   it.effect("C58 a health check says so too", () =>
     Effect.gen(function* () {
-      const health = yield* Health.make()
+      const health = yield* Effect.provideService(Health.make(), TimerWheel.TimerWheel, yield* TimerWheel.make)
       const run = Effect.succeed({ status: "healthy", evidence: "is there" } as const)
       for (const [setting, value] of [
         ["interval", 0],

@@ -2,11 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Health from "../../src/reliability/Health.ts"
+import * as TimerWheel from "../../src/reliability/TimerWheel.ts"
 
 const options: typeof Health.defaults = { ...Health.defaults, failuresToUnhealthy: 2, successesToHealthy: 2 }
 
 const setup = Effect.fnUntraced(function* (settings: Partial<typeof Health.defaults> = {}) {
-  const health = yield* Health.make({ ...options, ...settings })
+  const health = yield* Effect.provideService(Health.make({ ...options, ...settings }), TimerWheel.TimerWheel, yield* TimerWheel.make)
   const events: Array<Health.HealthEvent> = []
   health.onEvent((event) => void events.push(event))
   const tags = (tag: Health.HealthEvent["_tag"]) => events.filter((event) => event._tag === tag)

@@ -175,7 +175,7 @@ describe("AgentRuntime's answers to faults", () => {
         monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + jump
       })
       const drivers = { fake: driver(succeedAfter("70 seconds")) }
-      yield* withRuntime({ drivers, config: { timeLimit: { attempt: "1 minute" } } }, (runtime, events) =>
+      yield* withRuntime({ drivers, config: { timeLimit: { attempt: "1 minute" }, health: { interval: "1 hour" } } }, (runtime, events) =>
         Effect.gen(function* () {
           yield* runtime.spawn({ id: "a", driver: "fake" })
           yield* runtime.submit({ id: "t" })

@@ -1,6 +1,6 @@
 /** Health on the runtime's own surface: how checks become one answer, what is tried to make things well, and what people are told. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { Check, CheckResult, Status } from "../../src/reliability/Health.ts"
@@ -25,13 +25,6 @@ const withRuntime = <A, E>(
 const of = <Tag extends RuntimeEvent["_tag"]>(events: ReadonlyArray<RuntimeEvent>, tag: Tag) =>
   events.filter((event): event is EventOf<Tag> => event._tag === tag)
 
-/** The runtime's own check of the event loop takes a moment. */
-const checked = Effect.fnUntraced(function* (runtime: AgentRuntime["Service"]) {
-  const asked = yield* Effect.forkChild(runtime.runHealthChecks, { startImmediately: true })
-  yield* TestClock.adjust("10 millis")
-  return yield* Fiber.join(asked)
-})
-
 const seen = (status: Status): CheckResult => ({ status, evidence: `saw ${status}` })
 const fixed = (name: string, status: Status, more: Partial<Check> = {}): Check => ({
   name,
@@ -55,19 +48,44 @@ describe("AgentRuntime's health", () => {
           const failing = (count: number) =>
             Effect.gen(function* () {
               for (let n = 0; n < count; n++) yield* runtime.registerHealthCheck(fixed(`failing ${n}`, "unhealthy"))
-              return (yield* checked(runtime)).status
+              return (yield* runtime.runHealthChecks).status
             }).pipe(Effect.scoped)
           assert.strictEqual(yield* failing(0), "healthy")
           assert.strictEqual(yield* failing(2), expected.two)
           assert.strictEqual(yield* failing(5), expected.five)
           yield* runtime.registerHealthCheck(fixed("disk", "unhealthy", { critical: true, weight: 0.01 }))
-          const report = yield* checked(runtime)
+          const report = yield* runtime.runHealthChecks
           assert.deepEqual([report.status, report.ready, report.live], ["unhealthy", false, true])
           assert.deepEqual(report.reasons, ["disk is unhealthy: saw unhealthy"])
         })
       )
     )
   }
+
+  it.effect("C32 an event loop that stood still is seen afterwards, and no restart is asked for because of it", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let jump = 0n
+      const jumping: Clock.Clock = Object.assign(Object.create(clock), {
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + jump
+      })
+      yield* withRuntime({ config: { health: { interval: "10 seconds", failuresToUnhealthy: 2 } } }, (runtime) =>
+        Effect.gen(function* () {
+          const check = Effect.map(runtime.getOverallHealthStatus, ({ checks, live }) => {
+            const { observed, status } = checks.find(({ name }) => name === "event loop")!
+            return { live, observed, status }
+          })
+          yield* TestClock.adjust("25 seconds")
+          assert.deepEqual(yield* check, { live: true, observed: "a timer came 0 ms late", status: "healthy" })
+          jump = 7_000_000_000n
+          yield* TestClock.adjust("5 seconds")
+          assert.deepEqual(yield* check, { live: true, observed: "a timer came 7000 ms late", status: "healthy" })
+          yield* TestClock.adjust("10 seconds")
+          assert.deepEqual(yield* check, { live: true, observed: "a timer came 0 ms late", status: "healthy" })
+        })
+      ).pipe(Effect.provideService(Clock.Clock, jumping))
+    })
+  )
 
   it.effect("C33 C35 a check that swings alerts nobody, and one that fails alerts once, and once when it is over", () =>
     withRuntime({ config: { health: { failuresToUnhealthy: 2, successesToHealthy: 2, interval: "10 seconds" } } }, (runtime, events) =>
@@ -183,7 +201,7 @@ describe("AgentRuntime's health", () => {
         const [letter] = yield* runtime.getDLQMessages
         assert.deepInclude(letter, { kind: "restart", subject: "a" })
         assert.include(letter!.reason, "restarted 4 times in 10m")
-        assert.include((yield* checked(runtime)).checks.find((check) => check.name === "agents")!.observed, "failed: a")
+        assert.include((yield* runtime.runHealthChecks).checks.find((check) => check.name === "agents")!.observed, "failed: a")
       })
     )
   })
