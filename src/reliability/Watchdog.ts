@@ -1,15 +1,16 @@
 /**
  * Watches for a stall: notices by evidence that something which should be working is not.
  *
- * It bounds the time without progress, and refuses nothing: it completes, with the evidence, when there was no progress for the whole stall time. In the pipe it runs beside the
+ * It bounds the time without progress, and refuses nothing: it calls back, with the evidence, when there was no progress for the whole stall time. In the pipe it runs beside the
  * driver, as a part of the *attempt limit*. Two signs of life count: `progress()`, which only stores the time, and a sample of the outside world (CPU time, I/O, files), taken only
- * after silence. Its own lateness is no evidence against anybody: a timer that fires too late means that our event loop, or the whole machine, stood still.
+ * after silence. Its own lateness is no evidence against anybody: a timer that fires too late means that our event loop, or the whole machine, stood still. Between two samples it
+ * is one timer: every attempt has one of these.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
-import { TimeLimit } from "./TimeLimit.ts"
 
 /** When silence is a stall. */
 export const Options = Schema.Struct({
@@ -35,90 +36,120 @@ export class LocalStall extends Schema.TaggedClass<LocalStall>()("LocalStall", {
 }) {}
 
 /** What is watched, and how. */
-export interface Subject<Sample, Evidence, R> {
+export interface Subject<Sample, Evidence> {
   /**
-   * Looks at the outside world. Taken once at the start and after silence, never twice at once. One that takes longer than the distance of the samples is given up, and
-   * says nothing.
+   * Looks at the outside world. Taken once at the start and after silence, never twice at once. One that takes longer than the distance of the samples is given up; that one,
+   * and one that fails, say nothing.
    */
-  readonly sample: Effect.Effect<Sample, never, R>
+  readonly sample: Effect.Effect<Sample, unknown>
   /** The evidence, if nothing happened between the two; `undefined` if something did. */
   readonly same: (before: Sample, after: Sample) => Evidence | undefined
+  /** Called once, with the evidence of a stall; it watches no longer then. */
+  readonly onStalled: (evidence: Evidence) => void
   /** Told of each delay of our own. */
   readonly onLocalStall?: (stall: LocalStall) => void
 }
 
-export interface Watchdog<Evidence, R> {
+/** Where it gets its time from, and runs its samples. */
+export interface Host {
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  readonly arm: (delayMillis: number, fire: () => void) => { readonly cancel: () => void }
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+}
+
+export interface Watchdog {
   /** Something happened. Costs a clock reading; call it for every sign of life. */
   readonly progress: () => void
   /** Time does not count until as many `resume` were called: nobody can work while a person is being asked. */
   readonly pause: () => void
   /** Ends a `pause`; counts as progress. */
   readonly resume: () => void
-  /** Completes with the evidence of a stall. It watches while it runs: fork it beside the work, and interrupt it at the work's end. */
-  readonly stalled: Effect.Effect<Evidence, never, R>
+  /** Watches no longer. */
+  readonly cancel: () => void
 }
 
-/** Makes the watchdog of one attempt. Nothing runs until `stalled` does. */
-export const watch = <Sample, Evidence, R = never>(
-  options: Options,
-  subject: Subject<Sample, Evidence, R>
-): Effect.Effect<Watchdog<Evidence, R>, never, TimeLimit> =>
-  Effect.map(TimeLimit, (limits) => {
-    const stallAfter = Duration.toMillis(options.stallAfter)
-    const distance = stallAfter / options.samples
-    const tolerance = Duration.toMillis(options.lagTolerance)
-    let progressAt = limits.now()
-    let paused = 0
+/** Starts to watch one attempt. */
+export const start = <Sample, Evidence>(options: Options, subject: Subject<Sample, Evidence>, { arm, fork, now }: Host): Watchdog => {
+  const stallAfter = Duration.toMillis(options.stallAfter)
+  const distance = stallAfter / options.samples
+  const tolerance = Duration.toMillis(options.lagTolerance)
+  let progressAt = now()
+  let paused = 0
+  let over = false
+  /** The last sample that was different, and since when nothing has changed. */
+  let baseline: Exit.Exit<Sample, unknown>
+  let since = progressAt
+  let checkedAt = progressAt
+  let timer: { readonly cancel: () => void } | undefined
+  let sampling: Fiber.Fiber<Sample, unknown> | undefined
 
-    const sample = Effect.option(limits.within(distance)(subject.sample))
-    const sleepUntil = (at: number) => Effect.ignore(limits.awaitUntil<never>(at, () => {}))
+  const sample = (use: (exit: Exit.Exit<Sample, unknown>) => void): void => {
+    const fiber = fork(subject.sample)
+    sampling = fiber
+    fiber.addObserver((exit) => {
+      timer?.cancel()
+      sampling = undefined
+      if (!over) use(exit)
+    })
+    if (sampling === fiber) timer = arm(distance, () => fiber.interruptUnsafe())
+  }
 
-    const stalled = Effect.gen(function* () {
-      /** The last sample that was different, and since when nothing has changed. */
-      let baseline = yield* sample
-      let since = limits.now()
-      let checkedAt = since
-      for (;;) {
-        const end = since + stallAfter
-        const next = Math.max(since, progressAt, checkedAt) + distance
-        const at = end > checkedAt && progressAt <= since ? Math.min(next, end) : next
-        yield* sleepUntil(at)
-        const now = limits.now()
-        if (now - at > tolerance) {
-          subject.onLocalStall?.(new LocalStall({ lagMillis: now - at }))
-          // Whatever we watch stood still with us, or could not tell us that it did not.
-          baseline = yield* sample
-          since = checkedAt = limits.now()
-          continue
-        }
-        if (paused > 0) progressAt = now
-        if (progressAt > since && progressAt + distance > now + rounding) continue
-        const after = yield* sample
-        checkedAt = limits.now()
-        // A sample that could not be taken is no evidence, neither way.
-        if (Option.isNone(after)) continue
-        const evidence = progressAt <= since && Option.isSome(baseline) ? subject.same(baseline.value, after.value) : undefined
-        if (evidence === undefined) {
-          baseline = after
-          since = checkedAt
-        } else if (checkedAt - since >= stallAfter - rounding) return evidence
-      }
+  const begin = (): void =>
+    sample((exit) => {
+      baseline = exit
+      since = checkedAt = now()
+      rest()
     })
 
-    return {
-      progress: () => {
-        progressAt = limits.now()
-      },
-      pause: () => {
-        paused++
-      },
-      resume: () => {
-        if (paused > 0) paused--
-        progressAt = limits.now()
-      },
-      stalled
+  const rest = (): void => {
+    const end = since + stallAfter
+    const next = Math.max(since, progressAt, checkedAt) + distance
+    const at = end > checkedAt && progressAt <= since ? Math.min(next, end) : next
+    timer = arm(Math.max(0, at - now()), () => look(at))
+  }
+
+  const look = (at: number): void => {
+    const lagMillis = now() - at
+    if (lagMillis > tolerance) {
+      subject.onLocalStall?.(new LocalStall({ lagMillis }))
+      // Whatever we watch stood still with us, or could not tell us that it did not.
+      return begin()
     }
-  })
+    if (paused > 0) progressAt = now()
+    if (progressAt > since && progressAt + distance > now() + rounding) return rest()
+    sample((after) => {
+      checkedAt = now()
+      // A sample that could not be taken is no evidence, neither way.
+      if (Exit.isFailure(after)) return rest()
+      const evidence = progressAt <= since && Exit.isSuccess(baseline) ? subject.same(baseline.value, after.value) : undefined
+      if (evidence === undefined) {
+        baseline = after
+        since = checkedAt
+      } else if (checkedAt - since >= stallAfter - rounding) return subject.onStalled(evidence)
+      rest()
+    })
+  }
+
+  begin()
+  return {
+    progress: () => {
+      progressAt = now()
+    },
+    pause: () => {
+      paused++
+    },
+    resume: () => {
+      if (paused > 0) paused--
+      progressAt = now()
+    },
+    cancel: () => {
+      over = true
+      timer?.cancel()
+      sampling?.interruptUnsafe()
+    }
+  }
+}
 
 /** Times are sums of fractions of milliseconds: less than this is no difference. */
 const rounding = 0.001

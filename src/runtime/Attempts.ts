@@ -127,7 +127,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     core.trace?.("execute", "attemptLimit", "passed", key, `${limit.millis} ms`)
     core.trace?.("execute", "driver", "passed", key)
     const tell = (kind: Progress["_tag"], text: string): void => journal.live({ _tag: "Progress", at: core.wallNow(), ...ids, kind, text })
-    const watch = yield* Watch.make(core, agent, running, limit, (millis) =>
+    const watch = Watch.start(core, agent, running, limit, (millis) =>
       tell("Waiting", `NofX itself stood still for ${Duration.format(Duration.millis(Math.round(millis)))}, which does not count`)
     )
     let tokensAtStart: number | undefined

@@ -6,10 +6,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import type { Activity } from "../agent/AgentDriver.ts"
 import type { Fault } from "../agent/Fault.ts"
-import { TimeLimit } from "../reliability/TimeLimit.ts"
 import * as Watchdog from "../reliability/Watchdog.ts"
 import { type Agent, type Core, type Running, setAgentState } from "./Core.ts"
 import type { Timer } from "./TaskTable.ts"
@@ -47,18 +45,17 @@ export const stillness = (before: Sample, after: Sample): string | undefined => 
  * Starts watching. `limit`: how long the attempt may take, and the fault that the end of that time means. `stoodStill` is told of each time,
  * in milliseconds, in which this program was not running: nothing could be seen then, so it does not count.
  */
-export const make = Effect.fnUntraced(function* (
+export const start = (
   core: Core,
   agent: Agent,
   running: Running,
   limit: { readonly millis: number; readonly fault: Fault },
   stoodStill: (millis: number) => void
-) {
+): Watch => {
   let limitAt = core.now() + limit.millis
   let limitTimer: Timer | undefined
   let pauses = 0
   let over = false
-  let watcher: Fiber.Fiber<void> | undefined
   const lagTolerance = Duration.toMillis(Watchdog.defaults.lagTolerance)
   let toldAt = Number.NEGATIVE_INFINITY
 
@@ -81,23 +78,21 @@ export const make = Effect.fnUntraced(function* (
   armLimit()
 
   const session = agent.session!
-  const dog = yield* Watchdog.watch(
+  const dog = Watchdog.start(
     { ...Watchdog.defaults, stallAfter: core.config.timeLimit.stall },
     {
       sample: Effect.map(session.activity, (activity): Sample => ({ activity, at: core.now() })),
       same: stillness,
-      onLocalStall: ({ lagMillis }) => stood(lagMillis)
-    }
-  ).pipe(Effect.provideService(TimeLimit, core.timeLimits))
-  watcher = core.forkFiber(
-    Effect.map(dog.stalled, (evidence) => {
-      if (over) return
-      setAgentState(core, agent, "stalled", evidence)
-      running.stop({ _tag: "Fault", fault: { _tag: "Stalled", detail: `it stands still: ${evidence}`, evidence } })
-    })
+      onLocalStall: ({ lagMillis }) => stood(lagMillis),
+      onStalled: (evidence) => {
+        setAgentState(core, agent, "stalled", evidence)
+        running.stop({ _tag: "Fault", fault: { _tag: "Stalled", detail: `it stands still: ${evidence}`, evidence } })
+      }
+    },
+    { now: core.now, arm: core.arm, fork: core.forkFiber }
   )
 
-  const watch: Watch = {
+  return {
     progress: dog.progress,
     paused: (effect) =>
       Effect.suspend(() => {
@@ -117,8 +112,7 @@ export const make = Effect.fnUntraced(function* (
     cancel: () => {
       over = true
       limitTimer?.cancel()
-      watcher?.interruptUnsafe()
+      dog.cancel()
     }
   }
-  return watch
-})
+}
