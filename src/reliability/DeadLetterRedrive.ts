@@ -168,7 +168,8 @@ export const make = (ledger: Ledger, groupOf: (letter: DeadLetter) => string): R
     })
 
   const bulk = (ids: ReadonlyArray<string>, one: (id: string) => ReturnType<typeof settle>) =>
-    BulkRedrive.run(ids, one, {
+    // An end is accepted while its commit is made up: what follows from it is written after that.
+    BulkRedrive.run(ids, (id) => Effect.tap(one(id), Effect.yieldNow), {
       concurrency: options.redriveConcurrency,
       stopAtFailureRate: options.stopAtFailureRate,
       stopAfter: options.stopAfter
@@ -229,8 +230,7 @@ export const make = (ledger: Ledger, groupOf: (letter: DeadLetter) => string): R
       ),
     redriveAsked: (ids) =>
       Effect.tap(
-        // An end is accepted while its commit is made up: what follows from it is written after that.
-        bulk(ids, (id) => Effect.tap(settle(id, "person", wanted), Effect.yieldNow)),
+        bulk(ids, (id) => settle(id, "person", wanted)),
         ({ stopped = "it could not be redriven" }) => leave(ids, stopped)
       ),
     leave,
