@@ -1,5 +1,6 @@
 /**
- * Bundles what the VSIX carries into `extension/dist`: the extension, what it needs seldom, and the host that it starts, one file each.
+ * Bundles what the VSIX carries into `extension/dist`: the extension's entry, its shell, what that needs seldom, and the host that it starts,
+ * one file each.
  *
  * These are CommonJS: editors load extensions that way, and a single file can be copied to where an update of the extension does not replace it.
  * The page of the dashboard is a script and its styles, with the chart library in them.
@@ -28,7 +29,12 @@ const plain = { outdir: "extension/dist", bundle: true, minify: true, legalComme
 rmSync("extension/dist", { recursive: true, force: true })
 await build({
   ...plain,
-  entryPoints: { extension: "extension/src/extension.ts", seldom: "extension/src/seldom.ts", host: "src/host/main.ts" },
+  entryPoints: {
+    extension: "extension/src/extension.ts",
+    shell: "extension/src/shellEntry.ts",
+    seldom: "extension/src/seldom.ts",
+    host: "src/host/main.ts"
+  },
   outExtension: { ".js": ".cjs" },
   platform: "node",
   format: "cjs",
@@ -41,7 +47,7 @@ await build({
 })
 await build({ ...plain, entryPoints: ["extension/webview/dashboard.js"], format: "iife", target: "es2022" })
 copyFileSync("LICENSE", "extension/LICENSE")
-for (const name of ["extension.cjs", "seldom.cjs", "host.cjs", "dashboard.js"]) {
+for (const name of ["extension.cjs", "shell.cjs", "seldom.cjs", "host.cjs", "dashboard.js"]) {
   const file = `extension/dist/${name}`
   console.log(`${file}: ${Math.round(statSync(file).size / 1000)} kB`)
 }

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { afterActivation, ask, Editor, onEvent } from "./Editor.ts"
+import { afterStart, ask, Editor, onEvent } from "./Editor.ts"
 import { Link } from "./Link.ts"
 import { Programs } from "./Programs.ts"
 import { waiting } from "./trees/DeadLettersTree.ts"
@@ -38,6 +38,6 @@ export const layer = Layer.effectDiscard(
       if (change.affectsConfiguration("nofx.agents")) Effect.runFork(Effect.ignore(lookForAgents))
     })
     yield* Effect.forkScoped(Stream.runForEach(link.changes, putAll))
-    yield* Effect.forkScoped(afterActivation(lookForAgents))
+    yield* Effect.forkScoped(afterStart(lookForAgents))
   })
 )

@@ -9,8 +9,7 @@ import type * as vscode from "vscode"
 import * as Model from "./DashboardModel.ts"
 import { Editor, Extension, hold } from "./Editor.ts"
 import { Link } from "./Link.ts"
-
-const viewType = "nofx.dashboard"
+import { dashboardType as viewType } from "./Names.ts"
 
 /** Commands that a click in the panel may run, with the agent that it is about. */
 const allowed = new Set([

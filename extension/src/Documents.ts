@@ -4,9 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as vscode from "vscode"
 import { ask, Editor, hold, onEvent } from "./Editor.ts"
-
-/** The scheme of their addresses. */
-export const scheme = "nofx"
+import { documentScheme as scheme } from "./Names.ts"
 
 export class Documents extends Context.Service<
   Documents,

@@ -27,8 +27,8 @@ export const hold = <A extends { dispose: () => unknown }>(make: () => A): Effec
 /** Waits for the editor's answer. A rejection is a defect: the editor does not refuse what is asked of it here. */
 export const ask = <A>(call: () => Thenable<A>): Effect.Effect<A> => Effect.promise(() => Promise.resolve(call()))
 
-/** Done right after activation, which does not wait for what has to be loaded for it. */
-export const afterActivation = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => Effect.delay(effect, "1 millis")
+/** Done right after the shell has started: who waits for that does not wait for what has to be loaded for this. */
+export const afterStart = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => Effect.delay(effect, "1 millis")
 
 /** Calls back with every event until the scope closes. */
 export const onEvent = <A>(event: vscode.Event<A>, listener: (value: A) => void): Effect.Effect<void, never, Scope.Scope> =>

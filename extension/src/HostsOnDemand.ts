@@ -1,4 +1,4 @@
-/** Loads what speaks with hosts when one is looked for the first time: activation does not wait for it. */
+/** Loads what speaks with hosts when one is looked for the first time: the shell starts without it. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Hosts } from "./Hosts.ts"

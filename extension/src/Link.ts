@@ -16,7 +16,7 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
-import { afterActivation, Log } from "./Editor.ts"
+import { afterStart, Log } from "./Editor.ts"
 import { Hosts, type HostState, type HostUnavailable, type Reached, type Wish } from "./Hosts.ts"
 import { samePlace } from "./Place.ts"
 import { Settings } from "./Settings.ts"
@@ -262,8 +262,8 @@ const make = Effect.gen(function* () {
   )
   // What came in between the first look and now nobody has told of.
   if (!samePlace(settings.place(), SubscriptionRef.getUnsafe(ref).place)) fork(onSettings)
-  if (settings.place()._tag === "ready") yield* Effect.forkIn(afterActivation(settings.tell), scope)
-  if (settings.connectOnStartup()) yield* Effect.forkIn(afterActivation(resume), scope)
+  if (settings.place()._tag === "ready") yield* Effect.forkIn(afterStart(settings.tell), scope)
+  if (settings.connectOnStartup()) yield* Effect.forkIn(afterStart(resume), scope)
 
   return Link.of({
     view: () => SubscriptionRef.getUnsafe(ref),

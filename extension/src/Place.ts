@@ -17,6 +17,15 @@ export interface Workspace {
   readonly chosen: string | undefined
 }
 
+/** Under this the editor remembers the folder that the user chose. */
+export const chosenFolder = "chosenFolder"
+
+/** As the editor has it now. */
+export const placeIn = (
+  { isTrusted, workspaceFolders }: Pick<typeof vscode.workspace, "isTrusted" | "workspaceFolders">,
+  memory: Pick<vscode.Memento, "get">
+): Place => placeOf({ folders: workspaceFolders ?? [], trusted: isTrusted, chosen: memory.get<string>(chosenFolder) })
+
 /** The chosen folder, else the first one on this machine. */
 export const placeOf = ({ chosen, folders, trusted }: Workspace): Place => {
   if (folders.length === 0) return { _tag: "noFolder" }
@@ -26,6 +35,9 @@ export const placeOf = ({ chosen, folders, trusted }: Workspace): Place => {
   if (!trusted) return { _tag: "untrusted" }
   return { _tag: "ready", directory: folder.uri.fsPath, name: folder.name }
 }
+
+/** A path that a user may have set; undefined: none was. */
+export const pathOf = (value: unknown): string | undefined => (typeof value === "string" && value.trim() !== "" ? value.trim() : undefined)
 
 export const samePlace = (a: Place, b: Place): boolean =>
   a._tag === b._tag && (a._tag !== "ready" || (b._tag === "ready" && a.directory === b.directory))

@@ -4,9 +4,7 @@
  * The host's program comes with the extension and is copied out of it first: an update of the extension must not take it away from a host that
  * runs.
  */
-import * as fs from "node:fs"
 import * as os from "node:os"
-import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -20,6 +18,7 @@ import * as StateDirectory from "../../src/store/StateDirectory.ts"
 import { version } from "../../src/version.ts"
 import { Editor, Log } from "./Editor.ts"
 import { type HostAbout, type HostState, type Hosts, HostUnavailable, type Wish } from "./Hosts.ts"
+import * as PriorWork from "./PriorWork.ts"
 
 /** Beside the bundled extension. */
 const program = fileURLToPath(new URL("./host.cjs", import.meta.url))
@@ -37,13 +36,7 @@ export const make: Effect.Effect<Hosts["Service"], never, Editor | Log> = Effect
   return {
     node: ({ nodePath }) =>
       Effect.map(NodeSearch.find({ place, self, ...(nodePath === undefined ? {} : { explicit: nodePath }) }), (node) => node.path),
-    hasState: (wish) =>
-      Effect.catch(
-        Effect.map(locate(wish), (directory) =>
-          ["host.json", "owner.json", "host-settings.json"].some((name) => fs.existsSync(path.join(directory, name)))
-        ),
-        () => Effect.succeed(false)
-      ),
+    hasState: (wish) => Effect.sync(() => PriorWork.isIn(wish.directory, wish.stateDirectory)),
     connect: (wanted) =>
       Effect.gen(function* () {
         const wish = yield* wanted

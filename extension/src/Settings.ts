@@ -5,10 +5,9 @@ import * as Layer from "effect/Layer"
 import type * as vscode from "vscode"
 import { ask, Editor, Extension, Log, onEvent } from "./Editor.ts"
 import type { Wish } from "./Hosts.ts"
-import { type Place, placeOf } from "./Place.ts"
+import { chosenFolder, type Place, placeIn } from "./Place.ts"
 import type { Read, Source } from "./SettingsReader.ts"
 
-const chosenFolder = "chosenFolder"
 const toldOfPredecessor = "toldOfPredecessor"
 
 export class Settings extends Context.Service<
@@ -41,12 +40,7 @@ export const layer = Layer.effect(
       for (const listener of listeners) listener()
     }
 
-    const place = (): Place =>
-      placeOf({
-        folders: workspace.workspaceFolders ?? [],
-        trusted: workspace.isTrusted,
-        chosen: workspaceState.get<string>(chosenFolder)
-      })
+    const place = (): Place => placeIn(workspace, workspaceState)
 
     const sourceOf = (): Source => {
       const here = place()
@@ -60,7 +54,7 @@ export const layer = Layer.effect(
       return { given: (key) => given(key, workspace.isTrusted), givenByUser: (key) => given(key, false) }
     }
 
-    // What decodes the settings takes longer to load than all of the shell: activation does not wait for it.
+    // What decodes the settings takes longer to load than all of the shell, which starts without it.
     const current = Effect.map(
       Effect.promise(() => import("./SettingsReader.ts")),
       ({ read }): Read => read(sourceOf(), contributed)

@@ -11,6 +11,7 @@ import type { AgentInput } from "../../src/AgentRuntime.ts"
 import { presets } from "../../src/agent/AgentPresets.ts"
 import { EffectClass } from "../../src/task/Task.ts"
 import { type Input, RuntimeConfig } from "../../src/RuntimeConfig.ts"
+import { pathOf } from "./Place.ts"
 
 /** A setting as the editor knows it. */
 export interface Source {
@@ -107,10 +108,7 @@ export const read = (source: Source, contributed: ReadonlyArray<string>): Read =
     problems.push(`nofx.${key}: expected one of ${values.join(", ")}`)
     return byDefault
   }
-  const path = (key: string): string | undefined => {
-    const value = source.givenByUser(key)
-    return typeof value === "string" && value.trim() !== "" ? value.trim() : undefined
-  }
+  const path = (key: string): string | undefined => pathOf(source.givenByUser(key))
 
   return {
     config: config as Input,

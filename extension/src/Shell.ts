@@ -5,10 +5,8 @@
  * leaves no listener, timer or process of its own behind.
  */
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Scheduler from "effect/Scheduler"
 import type * as vscode from "vscode"
 import * as Commands from "./Commands.ts"
 import * as ContextKeys from "./ContextKeys.ts"
@@ -53,7 +51,7 @@ const layer = <E, R>(outside: Layer.Layer<Hosts | Later, E, R>) =>
     Layer.provideMerge(log)
   )
 
-/** Starts the shell in this editor. `outside`: what it reaches outside of the editor. */
+/** Starts the shell in this editor, or in what its entrance gives it for one. `outside`: what it reaches outside of the editor. */
 export const start = (
   editor: typeof vscode,
   context: vscode.ExtensionContext,
@@ -74,19 +72,9 @@ export const start = (
   const runtime = ManagedRuntime.make(
     layer(outside).pipe(Layer.provide(Layer.succeed(Editor, editor)), Layer.provide(Layer.succeed(Extension, given)))
   )
-  // Registering waits for nothing: it is done here, not when the event loop, busy while an editor starts, comes round to it.
-  const usual = new Scheduler.MixedScheduler()
-  const dispatcher = usual.makeDispatcher()
-  const scheduler: Scheduler.Scheduler = {
-    executionMode: usual.executionMode,
-    shouldYield: (fiber) => usual.shouldYield(fiber),
-    makeDispatcher: () => dispatcher
-  }
-  const registering = runtime.runFork(Effect.void, { scheduler })
-  dispatcher.flush()
   let ending: Promise<void> | undefined
   return {
-    ready: Effect.runPromise(Fiber.join(registering)),
+    ready: runtime.runPromise(Effect.void),
     dispose: () => (ending ??= Effect.runPromise(Effect.asVoid(Effect.timeoutOption(Effect.ignore(runtime.disposeEffect), disposeLimit))))
   }
 }

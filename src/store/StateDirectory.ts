@@ -5,11 +5,13 @@
  * A repository is known by the real path of its git directory, which all its worktrees share; without git by the directory itself. An explicit
  * directory wins; where that lies within a git work tree it gets a `.gitignore` of its own, so that git does not see it.
  */
-import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as StatePath from "./StatePath.ts"
+
+export { type Place, repositoryDirectory, userDirectory } from "./StatePath.ts"
 
 /** The file by which a directory is known as one that holds state, and is owned. */
 export const ownerFile = "owner.db"
@@ -25,47 +27,13 @@ export class StateDirectoryRefused extends Schema.TaggedError<StateDirectoryRefu
   }
 }
 
-/** What the paths depend on. */
-export interface Place {
-  readonly platform: NodeJS.Platform
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** The user's home directory. */
-  readonly home: string
-}
-
-/** The user's own state directory, for what repositories share (accounts). */
-export const userDirectory = ({ env, home, platform }: Place): string => {
-  const { join } = platform === "win32" ? path.win32 : path.posix
-  if (platform === "win32") return join(env["LOCALAPPDATA"] || join(home, "AppData", "Local"), "nofx")
-  if (platform === "darwin") return join(home, "Library", "Application Support", "nofx")
-  const state = env["XDG_STATE_HOME"]
-  // The convention: a relative path is invalid and is ignored.
-  return join(state !== undefined && path.posix.isAbsolute(state) ? state : join(home, ".local", "state"), "nofx")
-}
-
-/** The state directory of a repository, known by its real path: a name to read, and a hash to tell apart. */
-export const repositoryDirectory = (place: Place, repository: string): string => {
-  const windows = place.platform === "win32"
-  const { basename, dirname, join } = windows ? path.win32 : path.posix
-  const last = basename(repository)
-  const name = (last === ".git" ? basename(dirname(repository)) : last).replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 40) || "root"
-  const identity = windows ? repository.toLowerCase() : repository
-  return join(userDirectory(place), "repositories", `${name}-${crypto.createHash("sha256").update(identity).digest("hex").slice(0, 12)}`)
-}
-
 /** What identifies the repository of a directory: the real path of its common git directory, else of the directory itself. */
 export const repositoryOf = (directory: string): Effect.Effect<string, StateDirectoryRefused> =>
-  attempt(directory, () => {
-    const start = fs.realpathSync(directory)
-    const dotGit = findUp(start)
-    return dotGit === undefined ? start : commonDirectory(dotGit)
-  })
+  attempt(directory, () => StatePath.repositoryOf(directory))
 
 /** The state directory for work in `directory`: the explicit one, or that of its repository. */
-export const locate = (place: Place, directory: string, explicit?: string): Effect.Effect<string, StateDirectoryRefused> =>
-  explicit === undefined
-    ? Effect.map(repositoryOf(directory), (repository) => repositoryDirectory(place, repository))
-    : Effect.succeed(path.resolve(directory, explicit))
+export const locate = (place: StatePath.Place, directory: string, explicit?: string): Effect.Effect<string, StateDirectoryRefused> =>
+  attempt(directory, () => StatePath.locate(place, directory, explicit))
 
 /** What `ensure` asks the operating system. */
 export interface System {
@@ -105,7 +73,7 @@ export const ensure = (directory: string, on: System = system): Effect.Effect<st
     yield* attempt(directory, () => {
       const real = fs.realpathSync(directory)
       const ignore = path.join(real, ".gitignore")
-      if (findUp(path.dirname(real)) !== undefined && !fs.existsSync(ignore)) fs.writeFileSync(ignore, "*\n", { mode: 0o600 })
+      if (StatePath.findUp(path.dirname(real)) !== undefined && !fs.existsSync(ignore)) fs.writeFileSync(ignore, "*\n", { mode: 0o600 })
     })
     return directory
   })
@@ -122,25 +90,6 @@ const attempt = <A>(directory: string, work: () => A): Effect.Effect<A, StateDir
       })
     }
   })
-
-/** The `.git` of the work tree that a directory lies in. */
-const findUp = (directory: string): string | undefined => {
-  for (let at = directory; ; at = path.dirname(at)) {
-    const dotGit = path.join(at, ".git")
-    if (fs.existsSync(dotGit)) return dotGit
-    if (path.dirname(at) === at) return undefined
-  }
-}
-
-/** Of a linked worktree `.git` is a file that names its own directory, which names the common one. */
-const commonDirectory = (dotGit: string): string => {
-  if (fs.statSync(dotGit).isDirectory()) return fs.realpathSync(dotGit)
-  const named = /^gitdir: (.+)$/m.exec(fs.readFileSync(dotGit, "utf8"))?.[1]
-  if (named === undefined) return fs.realpathSync(path.dirname(dotGit))
-  const own = path.resolve(path.dirname(dotGit), named.trim())
-  const common = path.join(own, "commondir")
-  return fs.realpathSync(fs.existsSync(common) ? path.resolve(own, fs.readFileSync(common, "utf8").trim()) : own)
-}
 
 /** Type numbers of Linux, see statfs(2). On other systems numbers are small and match none of these. */
 const networkFileSystems = new Map<number, string>([

@@ -342,6 +342,14 @@ export class Window {
     await this.page.locator(".notifications-toasts .notification-list-item").first().waitFor({ state: "detached" })
   }
 
+  /** How long an extension took to load its code, to run it, and to be done, in the editor's own words. In milliseconds. */
+  async activationParts(extension: string): Promise<ReadonlyArray<string>> {
+    await this.command("Developer: Startup Performance")
+    const line = this.page.locator(".monaco-editor .view-line").filter({ hasText: new RegExp(`^\\|\\s*${extension}\\s`) })
+    const cells = (await line.first().innerText()).split("|")
+    return cells.slice(3, 6).map((cell) => cell.trim())
+  }
+
   /** A row of a view, by what it says to a screen reader. */
   row(name: string | RegExp): Locator {
     return this.page.getByRole("treeitem", { name })

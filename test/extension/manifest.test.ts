@@ -119,7 +119,9 @@ describe("the manifest", () => {
 
   it("C42 is one program without signal handlers and without an end of the process in its sources", () => {
     assert.strictEqual(manifest.main, "./dist/extension.cjs")
-    const source = readFileSync(join(import.meta.dirname, "../../extension/src/extension.ts"), "utf8")
-    assert.notMatch(source, /process\.(?:on|once|exit|kill)/)
+    for (const name of ["extension", "Entrance", "StandIns"]) {
+      const source = readFileSync(join(import.meta.dirname, `../../extension/src/${name}.ts`), "utf8")
+      assert.notMatch(source, /process\.(?:on|once|exit|kill)/)
+    }
   })
 })

@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import type * as vscode from "vscode"
 import { Editor, hold, onEvent } from "../Editor.ts"
 import { Link } from "../Link.ts"
+import { viewOptions } from "../Names.ts"
 import type { Translate, View } from "../View.ts"
 import * as AgentsTree from "./AgentsTree.ts"
 import * as DeadLettersTree from "./DeadLettersTree.ts"
@@ -68,8 +69,7 @@ export const layer = Layer.effect(
       let text = ""
       const tree = yield* hold(() =>
         editor.window.createTreeView<Node>(id, {
-          showCollapseAll: true,
-          canSelectMany: id === "nofx.deadLetters",
+          ...viewOptions(id),
           treeDataProvider: {
             onDidChangeTreeData: changed.event,
             getTreeItem: (node) => toItem(editor, node),
@@ -96,13 +96,15 @@ export const layer = Layer.effect(
         shown = rows
         changed.fire(undefined)
       }
-      yield* onEvent(tree.onDidChangeVisibility, ({ visible }) => {
+      const onVisible = (visible: boolean): void => {
         link.watch(visible ? 1 : -1)
         if (!visible) return
         update(link.view())
         Effect.runForkWith(context)(link.resume)
-      })
-      if (tree.visible) link.watch(1)
+      }
+      yield* onEvent(tree.onDidChangeVisibility, ({ visible }) => onVisible(visible))
+      // Looked at before it was made: that is why it was.
+      if (tree.visible) onVisible(true)
       return { id, tree, update }
     })
 

@@ -40,6 +40,19 @@ const until = async <A>(given: Given, what: () => Thenable<A | undefined> | A | 
   throw new Error(`never: ${label}`)
 }
 
+/**
+ * How long a step of activation took, by the marks that the editor sets. What it shows to users is longer: it counts in the extensions that are
+ * loaded from the same event before ours.
+ */
+const millisOf = (step: string): number => {
+  const { MonacoPerformanceMarks: marks } = globalThis as {
+    readonly MonacoPerformanceMarks?: { readonly getMarks: () => ReadonlyArray<{ readonly name: string; readonly startTime: number }> }
+  }
+  const at = (when: string): number | undefined =>
+    marks?.getMarks().find(({ name }) => name === `code/extHost/${when}${step}/${manifest.publisher}.${manifest.name}`)?.startTime
+  return (at("did") ?? Number.NaN) - (at("will") ?? Number.NaN)
+}
+
 const shown = (editor: typeof vscode, given: Given, text: RegExp): Promise<vscode.TextDocument> =>
   until(given, () => editor.workspace.textDocuments.find((each) => each.uri.scheme === "nofx" && text.test(each.getText())), String(text))
 
@@ -51,6 +64,12 @@ export const checks: Readonly<Record<string, (editor: typeof vscode, given: Give
     const { heapUsed } = process.memoryUsage()
     await extension.activate()
     console.log(`nofx: heap after activation ${process.memoryUsage().heapUsed - heapUsed} bytes more`)
+    console.log(
+      `nofx: ${millisOf("LoadExtensionCode")} ms to load the entry and ${millisOf("ActivateExtension")} ms to run it, by themselves`
+    )
+    const called = performance.now()
+    await editor.commands.executeCommand("nofx.showMore")
+    console.log(`nofx: ${Math.round(performance.now() - called)} ms for the first command, which loads the shell`)
     assert.equal(extension.isActive, true)
     assert.deepEqual(
       signals.map((name) => process.listenerCount(name)),

@@ -95,6 +95,7 @@ export const make = (manifest: { readonly version: string; readonly contributes:
     }
   >()
   const providers = new Map<string, vscode.TextDocumentContentProvider>()
+  const serializers = new Map<string, vscode.WebviewPanelSerializer>()
   const tools = new Map<string, vscode.LanguageModelTool<object>>()
   const shown: Array<{ readonly name: string; readonly text: string }> = []
   const questions: Array<Question> = []
@@ -114,6 +115,7 @@ export const make = (manifest: { readonly version: string; readonly contributes:
   const configuration = new Emitter<unknown>()
   const closed = new Emitter<unknown>()
   let trusted = options.trusted ?? true
+  let folder = options.folder
   let folderCame = false
 
   const answer = (question: Question): string | undefined => {
@@ -248,7 +250,10 @@ export const make = (manifest: { readonly version: string; readonly contributes:
       withProgress: async (_: unknown, work: (progress: unknown, token: unknown) => unknown) =>
         work({ report: () => {} }, { isCancellationRequested: false, onCancellationRequested: () => ({ dispose: () => {} }) }),
       showTextDocument: async (document: { name: string; text: string }) => void shown.push(document),
-      registerWebviewPanelSerializer: () => register("serializer"),
+      registerWebviewPanelSerializer: (type: string, serializer: vscode.WebviewPanelSerializer) => {
+        serializers.set(type, serializer)
+        return register("serializer", () => serializers.delete(type))
+      },
       createWebviewPanel: () => {
         const held = register("panel")
         const receive = new Emitter<unknown>()
@@ -287,14 +292,17 @@ export const make = (manifest: { readonly version: string; readonly contributes:
           folders.fire(undefined)
           return undefined
         }
-        return options.folder === undefined ? undefined : [{ name: "project", index: 0, uri: Uri.file(options.folder) }]
+        return folder === undefined ? undefined : [{ name: "project", index: 0, uri: Uri.file(folder) }]
       },
       onDidChangeWorkspaceFolders: subscribe("folders", folders),
       onDidGrantWorkspaceTrust: subscribe("trust", trust),
       onDidChangeConfiguration: subscribe("configuration", configuration),
       onDidCloseTextDocument: subscribe("closed", closed),
       asRelativePath: (uri: Uri) => uri.path,
-      getConfiguration: () => ({ inspect: (key: string) => ({ globalValue: settings.get(`nofx.${key}`) }) }),
+      getConfiguration: () => ({
+        get: (key: string) => settings.get(`nofx.${key}`),
+        inspect: (key: string) => ({ globalValue: settings.get(`nofx.${key}`) })
+      }),
       registerTextDocumentContentProvider: (scheme: string, provider: vscode.TextDocumentContentProvider) => {
         providers.set(scheme, provider)
         return register("documents", () => providers.delete(scheme))
@@ -328,6 +336,8 @@ export const make = (manifest: { readonly version: string; readonly contributes:
     contextKeys,
     trees,
     tools,
+    providers,
+    serializers,
     shown,
     questions,
     said,
@@ -356,6 +366,10 @@ export const make = (manifest: { readonly version: string; readonly contributes:
     setting: (key: string, value: unknown) => {
       settings.set(key, value)
       configuration.fire({ affectsConfiguration: (section: string) => key === section || key.startsWith(`${section}.`) })
+    },
+    addFolder: (path: string) => {
+      folder = path
+      folders.fire(undefined)
     },
     grantTrust: () => {
       trusted = true

@@ -1,8 +1,10 @@
 /** The whole shell in a fake editor, over a real runtime in memory whose agents are scripted. */
 import { Context, Effect, Layer, SubscriptionRef } from "effect"
+import { assert } from "vitest"
 import { AgentRuntime } from "../../../src/AgentRuntime.ts"
 import { type HostAbout, type HostState, Hosts, HostUnavailable, type Wish } from "../../../extension/src/Hosts.ts"
 import { Later } from "../../../extension/src/Later.ts"
+import * as Entrance from "../../../extension/src/Entrance.ts"
 import * as seldom from "../../../extension/src/seldom.ts"
 import * as Shell from "../../../extension/src/Shell.ts"
 import manifest from "../../../extension/package.json" with { type: "json" }
@@ -12,6 +14,10 @@ import * as FakeEditor from "./fakeEditor.ts"
 export interface Options extends FakeEditor.Options {
   readonly drivers?: Runtime.Options["drivers"]
   readonly config?: unknown
+  /** Behind its entrance, as the editor starts it: loaded when it is needed. */
+  readonly lazily?: boolean
+  /** Why it cannot be loaded. */
+  readonly unloadable?: () => Error | undefined
   /** Has something worked in the folder before? */
   readonly hasState?: boolean
   /** Why no host can be reached. */
@@ -55,16 +61,45 @@ export const start = async (options: Options = {}) => {
         }
       })
   })
-  const shell = Shell.start(fake.editor, fake.context, Layer.merge(hosts, Layer.succeed(Later, { load: async () => seldom })))
-  await shell.ready
+  let loads = 0
+  const load = async (editor: typeof fake.editor): Promise<Shell.Shell> => {
+    loads++
+    const problem = options.unloadable?.()
+    if (problem !== undefined) throw problem
+    return Shell.start(editor, fake.context, Layer.merge(hosts, Layer.succeed(Later, { load: async () => seldom })))
+  }
+  const start = async (): Promise<Pick<Shell.Shell, "dispose">> => {
+    if (options.lazily === true) return Entrance.start(fake.editor, fake.context, load)
+    const started = await load(fake.editor)
+    await started.ready
+    return started
+  }
+  const shell = await start()
   const become = (state: HostState) => Effect.runPromise(SubscriptionRef.set(states, state))
-  return { ...fake, shell, wishes, told, become, runtime: () => runtimes.at(-1)! }
+  return { ...fake, shell, loads: () => loads, wishes, told, become, runtime: () => runtimes.at(-1)! }
 }
 
 export const connected = (skew?: HostAbout["skew"]): HostState => ({
   _tag: "Connected",
   about: { stateDirectory: undefined, about: [["Process", "1"]], skew }
 })
+
+/** Everything that the manifest names is registered, and nothing else. */
+export const assertRegistered = ({ commands, tools, trees }: Started): void => {
+  const { contributes } = manifest
+  assert.sameMembers(
+    [...commands.keys()],
+    contributes.commands.map(({ command }) => command)
+  )
+  assert.sameMembers(
+    [...trees.keys()],
+    contributes.views.nofx.map(({ id }) => id)
+  )
+  assert.sameMembers(
+    [...tools.keys()],
+    contributes.languageModelTools.map(({ name }) => name)
+  )
+}
 
 export type Started = Awaited<ReturnType<typeof start>>
 
