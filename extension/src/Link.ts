@@ -175,8 +175,9 @@ const make = Effect.gen(function* () {
   const reach = Effect.fnUntraced(function* () {
     const place = settings.place()
     if (place._tag !== "ready") return yield* new NotHere({ place: place._tag })
+    // The view is of this place from now on, whether or not it was told that it changed: being told then does not reach it once more.
+    yield* set({ ...(samePlace(place, SubscriptionRef.getUnsafe(ref).place) ? {} : empty()), link: "connecting" })
     yield* settings.tell
-    yield* set({ link: "connecting" })
     const own = yield* Scope.fork(scope)
     const asked = yield* settings.wish(place.directory)
     const reached = yield* Effect.exit(Scope.provide(hosts.connect(wish), own))
