@@ -226,7 +226,7 @@ export const make = Effect.fnUntraced(function* (given: Given<typeof HealthState
         emit({ _tag: "HealthAlert", at: after.at, incident: entry.incident, raised: true, check: name, detail: after.observed })
       }
     }
-    settle()
+    if (before.status !== after.status) settle()
   }
 
   const register = Effect.fnUntraced(function* (check: HealthCheck.Check) {

@@ -295,9 +295,7 @@ const stagger = "250 millis"
 
 const uniqueId = (random: { readonly nextDoubleUnsafe: () => number }): string => {
   let id = ""
-  for (let part = 0; part < 4; part++)
-    id += Math.floor(random.nextDoubleUnsafe() * 0x1_0000_0000)
-      .toString(16)
-      .padStart(8, "0")
+  // The digit in front keeps the zeros that come first.
+  for (let part = 0; part < 4; part++) id += (0x1_0000_0000 + Math.floor(random.nextDoubleUnsafe() * 0x1_0000_0000)).toString(16).slice(1)
   return id
 }

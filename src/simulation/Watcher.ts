@@ -40,6 +40,9 @@ export interface Watcher {
 /** A task that has waited less is not looked at. Milliseconds. */
 const patience = 300_000
 
+/** While tasks wait, every so many samples looks at all of them: usually it is for a reason. */
+const lookEvery = 3
+
 /** More than these are not drawn. */
 const keptSpans = 4_000
 
@@ -56,6 +59,7 @@ export const make = (
   /** Tasks that could have gone on and did not, when last looked at. */
   let suspects = new Map<string, number>()
   let keptAt = Number.NEGATIVE_INFINITY
+  let waits = 0
 
   const turn = (key: string, state: string | undefined): void => {
     const old = open.get(key)
@@ -166,7 +170,7 @@ export const make = (
           const { blocked, parked, queued, running } = status.tasks
           checkPermits(host, status)
           keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
-          if (queued + parked > 0 && anyWaitsLong()) return look(host, status)
+          if (queued + parked > 0 && anyWaitsLong()) return ++waits % lookEvery === 0 ? look(host, status) : Effect.void
           suspects.clear()
           return Effect.void
         })
