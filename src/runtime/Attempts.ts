@@ -73,14 +73,16 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const { check, stopMillis = 0 } = core.taskCheck
     const limit = Duration.toMillis(config.timeLimit.verify)
     const left = task.deadlineAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, task.deadlineAt - core.wallNow() - stopMillis)
-    const detail =
-      left < limit
-        ? "the task's deadline came before its check had ended"
-        : `the check did not end within ${Duration.format(config.timeLimit.verify)}`
-    const failed: Checked = { _tag: "Failed", detail }
+    const failed = (): Checked => ({
+      _tag: "Failed",
+      detail:
+        left < limit
+          ? "the task's deadline came before its check had ended"
+          : `the check did not end within ${Duration.format(config.timeLimit.verify)}`
+    })
     return check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker).pipe(
       core.timeLimits.within(Math.min(limit, left)),
-      Effect.catchTag("TimeLimitExceeded", () => Effect.succeed(failed)),
+      Effect.catchTag("TimeLimitExceeded", () => Effect.sync(failed)),
       Effect.map(core.redact)
     )
   }

@@ -17,6 +17,7 @@ export interface Run {
   readonly days: number
   readonly agents: number
   readonly without: ReadonlyArray<Ablation>
+  readonly hashEvents?: boolean
 }
 
 /** What became of a run. */

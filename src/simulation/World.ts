@@ -47,6 +47,7 @@ export interface Options {
   /** Does a crash take the whole disk along? */
   readonly forgets: boolean
   readonly onEvent: ((line: string) => void) | undefined
+  readonly hashEvents: boolean
   readonly onFinished: () => void
 }
 
@@ -115,15 +116,18 @@ export const make = (options: Options): World => {
   })
   const person = Person.make(scene)
 
+  const log = (line: string): void => {
+    options.onEvent?.(line)
+    if (!options.hashEvents) return
+    pending += `${line}\n`
+    if (pending.length < 1 << 16) return
+    hash.update(pending)
+    pending = ""
+  }
+
   const onEvent = (event: RuntimeEvent): void => {
     events++
-    const line = JSON.stringify(event)
-    options.onEvent?.(line)
-    pending += `${line}\n`
-    if (pending.length > 1 << 16) {
-      hash.update(pending)
-      pending = ""
-    }
+    if (options.hashEvents || options.onEvent !== undefined) log(JSON.stringify(event))
     if (event.seq !== undefined) lastSeq = event.seq
     if (event._tag === "TaskAccepted") arrivals.onAccepted(event.taskId)
     else if (event._tag === "IntakePaused") uptime.set("intake", true)
