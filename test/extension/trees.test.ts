@@ -14,6 +14,23 @@ import { agent, now, snapshot, t, task, view } from "./support/views.ts"
 
 const all = (nodes: ReadonlyArray<Node>): ReadonlyArray<Node> => nodes.flatMap((node) => [node, ...all(node.children ?? [])])
 
+const letter = (id: string, cause: string, more: Partial<Snapshot["deadLetters"][number]> = {}): Snapshot["deadLetters"][number] => ({
+  id,
+  kind: "task",
+  subject: `batch/${id}`,
+  status: "pending",
+  reason: "why",
+  cause,
+  createdAt: now,
+  failedAt: now,
+  failures: 1,
+  redrives: 0,
+  automatic: false,
+  payload: {},
+  versions: {},
+  ...more
+})
+
 describe("rows", () => {
   it("put every agent into one group, what needs somebody first, under ids that stay", () => {
     const agents = [
@@ -84,21 +101,6 @@ describe("rows", () => {
   })
 
   it("group dead letters by cause, the most frequent first", () => {
-    const letter = (id: string, cause: string): Snapshot["deadLetters"][number] => ({
-      id,
-      kind: "task",
-      subject: `batch/${id}`,
-      status: "pending",
-      reason: "why",
-      cause,
-      createdAt: now,
-      failedAt: now,
-      failures: 1,
-      redrives: 0,
-      automatic: false,
-      payload: {},
-      versions: {}
-    })
     const nodes = DeadLettersTree.nodes(
       snapshot({ deadLetters: [letter("a", "Outage"), letter("b", "OutcomeUnknown"), letter("c", "OutcomeUnknown")] }),
       now,
@@ -110,6 +112,30 @@ describe("rows", () => {
       [
         ["Outcome unknown", "2"],
         ["Outage", "1"]
+      ]
+    )
+  })
+
+  it("say of each dead letter what comes next", () => {
+    const asked = { at: now, group: "batch" }
+    const said = (more: Partial<Snapshot["deadLetters"][number]>) =>
+      DeadLettersTree.nodes(snapshot({ deadLetters: [letter("a", "Outage", more)] }), now, t, groupLimit)[0]!.children![0]!.description
+    assert.deepStrictEqual(
+      [
+        {},
+        { redriveAt: now + 60_000 },
+        { redriveAt: now },
+        { status: "redriving", asked },
+        { asked },
+        { asked: { ...asked, left: "the first one failed again" } }
+      ].map((more) => said(more as object)),
+      [
+        "why · for you to decide",
+        "why · tries again in 1 min",
+        "why · tries again soon",
+        "why · is being tried again",
+        "why · waits for the one that goes first",
+        "why · for you to decide: the first one failed again"
       ]
     )
   })

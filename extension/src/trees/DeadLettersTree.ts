@@ -38,16 +38,15 @@ export const nodes = (snapshot: Snapshot, now: number, t: Translate, limit: numb
       )
     }))
 
+const nextText = ({ asked, redriveAt, status }: Letter, now: number, t: Translate): string => {
+  if (status === "redriving") return t("is being tried again")
+  if (asked !== undefined && asked.left === undefined) return t("waits for the one that goes first")
+  if (redriveAt !== undefined) return redriveAt <= now ? t("tries again soon") : t("tries again in {0}", span(redriveAt - now))
+  return asked?.left === undefined ? t("for you to decide") : t("for you to decide: {0}", asked.left)
+}
+
 const letterNode = (letter: Letter, now: number, t: Translate): Node => {
-  const due = letter.redriveAt
-  const next =
-    letter.status === "redriving"
-      ? t("is being tried again")
-      : due === undefined
-        ? t("for you to decide")
-        : due <= now
-          ? t("tries again soon")
-          : t("tries again in {0}", span(due - now))
+  const next = nextText(letter, now, t)
   return {
     id: `letter:${letter.id}`,
     label: subjectName(letter),
