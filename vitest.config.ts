@@ -29,7 +29,16 @@ export default defineConfig({
           isolate: false,
           maxWorkers: 3,
           include: ["test/**/*.test.ts"],
-          exclude: [...Object.values(others).flat(), "test/e2e/**", "test/agents/**", "test/vscode/**"]
+          exclude: [...Object.values(others).flat(), "test/e2e/**", "test/agents/**", "test/oldest/**", "test/vscode/**"]
+        }
+      },
+      // On the oldest supported Node, which `test/oldest/run.ts` brings: what is made of Node's own parts.
+      {
+        extends: true,
+        test: {
+          name: "oldest",
+          isolate: false,
+          include: ["test/oldest/*.test.ts", "test/store/**/*.test.ts", "test/host/**/*.test.ts", "test/cli/**/*.test.ts"]
         }
       },
       // One file at a time: each keeps the machine busy by itself.

@@ -8,6 +8,12 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.exit(70)
 }
 
+// Node 22 calls its SQLite experimental, at every start, to people who can do nothing about it.
+const { emitWarning } = process
+process.emitWarning = (...warning: ReadonlyArray<unknown>): void => {
+  if (warning[1] !== "ExperimentalWarning") Reflect.apply(emitWarning, process, warning)
+}
+
 // Half of the time to the first line is compiling.
 module.enableCompileCache()
 
