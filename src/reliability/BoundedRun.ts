@@ -27,29 +27,37 @@ export const run = <A, E, R>(
   hurry?: Effect.Effect<void>
 ): Effect.Effect<BoundedRun<A, E>, never, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => restore(wait(fiber, limitMillis, hurry)))
+    Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => ended(fiber, limitMillis, hurry, restore))
   )
 
 /** The same of work that has begun just now. */
-export const wait = <A, E>(fiber: Fiber.Fiber<A, E>, limitMillis: number, hurry?: Effect.Effect<void>): Effect.Effect<BoundedRun<A, E>> =>
-  Effect.uninterruptibleMask((restore): Effect.Effect<BoundedRun<A, E>> => {
-    // Most work is done at once, and needs no clock beside it.
-    const done = fiber.pollUnsafe()
-    if (done !== undefined) return Effect.succeed({ _tag: "Ended", exit: done } as const)
-    const limit = Math.max(0, limitMillis)
-    const grace = Math.min(longestGrace, limit * graceShare)
-    const interrupt = Effect.sync(() => fiber.interruptUnsafe())
-    const time = Effect.sleep(limit - grace)
-    return Effect.gen(function* () {
-      const first = yield* restore(endOf(fiber, hurry === undefined ? time : Effect.raceFirst(time, hurry))).pipe(
-        Effect.onInterrupt(() => Effect.andThen(interrupt, endOf(fiber, Effect.sleep(grace))))
-      )
-      if (first !== undefined) return { _tag: "Ended", exit: first } as const
-      yield* interrupt
-      const second = yield* restore(endOf(fiber, Effect.sleep(grace)))
-      return { _tag: "GivenUp", stopped: second !== undefined, fiber } as const
-    })
+export const wait = <A, E>(fiber: Fiber.Fiber<A, E>, limitMillis: number): Effect.Effect<BoundedRun<A, E>> =>
+  Effect.uninterruptibleMask((restore) => ended(fiber, limitMillis, undefined, restore))
+
+/** To be run where nothing can interrupt between the work's begin and this. */
+const ended = <A, E>(
+  fiber: Fiber.Fiber<A, E>,
+  limitMillis: number,
+  hurry: Effect.Effect<void> | undefined,
+  restore: <B>(effect: Effect.Effect<B>) => Effect.Effect<B>
+): Effect.Effect<BoundedRun<A, E>> => {
+  // Most work is done at once, and needs no clock beside it.
+  const done = fiber.pollUnsafe()
+  if (done !== undefined) return Effect.succeed({ _tag: "Ended", exit: done } as const)
+  const limit = Math.max(0, limitMillis)
+  const grace = Math.min(longestGrace, limit * graceShare)
+  const interrupt = Effect.sync(() => fiber.interruptUnsafe())
+  const time = Effect.sleep(limit - grace)
+  return Effect.gen(function* () {
+    const first = yield* restore(endOf(fiber, hurry === undefined ? time : Effect.raceFirst(time, hurry))).pipe(
+      Effect.onInterrupt(() => Effect.andThen(interrupt, endOf(fiber, Effect.sleep(grace))))
+    )
+    if (first !== undefined) return { _tag: "Ended", exit: first } as const
+    yield* interrupt
+    const second = yield* restore(endOf(fiber, Effect.sleep(grace)))
+    return { _tag: "GivenUp", stopped: second !== undefined, fiber } as const
   })
+}
 
 /** How the work ended; undefined when `time` was over before that. */
 const endOf = <A, E>(fiber: Fiber.Fiber<A, E>, time: Effect.Effect<void>): Effect.Effect<Exit.Exit<A, E> | undefined> =>

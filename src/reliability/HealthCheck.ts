@@ -130,28 +130,23 @@ export const start = Effect.fnUntraced(function* (
   const begin = (): void => {
     if (hangs()) return considerRecovery()
     const since = Monotonic.read(clock)
+    const done = Deferred.makeUnsafe<void>()
+    const end = (): void => {
+      underWay = undefined
+      Deferred.doneUnsafe(done, Exit.void)
+      considerRecovery()
+    }
+    // Before it begins: it may ask for itself.
+    underWay = done
     const fiber = fork(check.run)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) {
       observe({ exit })
-      return considerRecovery()
+      return end()
     }
-    const done = Deferred.makeUnsafe<void>()
-    underWay = done
     // In the check's own scope: whoever asked may leave, the run and those who joined it do not.
-    fork(
-      Effect.forkIn(
-        Effect.onExit(waitFor(fiber, since), () =>
-          Effect.sync(() => {
-            underWay = undefined
-            Deferred.doneUnsafe(done, Exit.void)
-            considerRecovery()
-          })
-        ),
-        scope,
-        { startImmediately: true }
-      )
-    )
+    const waiting = Effect.onExit(waitFor(fiber, since), () => Effect.sync(end))
+    fork(Effect.forkIn(waiting, scope, { startImmediately: true }))
   }
 
   /** Runs it now, or joins the run that is under way. */

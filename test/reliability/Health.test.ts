@@ -203,6 +203,21 @@ describe("Health", () => {
     })
   )
 
+  it.effect("C37 a check that asks for the checks, itself among them, waits for no second run of it", () =>
+    Effect.gen(function* () {
+      const { health } = yield* setup()
+      let runs = 0
+      const run = Effect.suspend(() => {
+        runs++
+        return Effect.as(health.runNow("asking"), { status: "healthy", evidence: "asked" } as const)
+      })
+      yield* health.register({ name: "asking", kinds: ["liveness"], interval: "1 minute", timeLimit: "5 seconds", run })
+      yield* TestClock.adjust("65 seconds")
+      assert.strictEqual(runs, 2)
+      assert.include(health.report().checks[0]!.observed, "no answer within 5s")
+    })
+  )
+
   it.effect("C37 a check that hangs is unhealthy after its time limit, and is not run beside itself", () =>
     Effect.gen(function* () {
       const { health } = yield* setup({ failuresToUnhealthy: 1 })
