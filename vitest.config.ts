@@ -38,7 +38,7 @@ export default defineConfig({
         test: {
           name: "oldest",
           isolate: false,
-          include: ["test/oldest/*.test.ts", "test/store/**/*.test.ts", "test/host/**/*.test.ts", "test/cli/**/*.test.ts"]
+          include: ["test/oldest/*.test.ts", "test/store/**/*.test.ts", "test/host/**/*.test.ts"]
         }
       },
       // One file at a time: each keeps the machine busy by itself.

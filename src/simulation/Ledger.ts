@@ -37,6 +37,8 @@ export interface Entry {
   failedAt: number | undefined
   /** When its last attempt ended. */
   movedAt: number
+  /** When it was dead-lettered last, Unix milliseconds. */
+  deadAt: number
 }
 
 /** What a broken promise is called. */
@@ -100,8 +102,8 @@ export interface Ledger {
   readonly delivered: (entry: Entry, attemptId: string) => void
   /** What the driver tells of an attempt that failed: proven to have changed nothing? */
   readonly reported: (entry: Entry, unchanged: boolean) => void
-  /** A task that was acknowledged is not in the store. */
-  readonly lose: (entry: Entry) => void
+  /** A task that was acknowledged is not in the store. `kept`: so long, in milliseconds, a dead letter is in the archive. */
+  readonly missing: (entry: Entry, at: number, kept: number) => void
   readonly violate: (rule: Violation["rule"], detail: string) => void
   /** The disk is a new one: its events are counted from 1 again. */
   readonly restartSequence: () => void
@@ -126,6 +128,8 @@ export const dueAt = (entry: Entry): number => entry.acceptedAt + entry.plan.dea
 const numberOf = (taskId: string): number => Number(taskId.slice(1))
 /** More say nothing new. */
 const kept = 100
+/** By how much the wall clock may be behind what it once was. Milliseconds. */
+const clockSteps = 7_200_000
 
 /** `closedGate`: why an agent's account must not be used at this time (Unix milliseconds); undefined: it may. */
 export const make = (now: () => number, closedGate: (agentId: string, at: number) => string | undefined): Ledger => {
@@ -288,7 +292,8 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
         helped: false,
         excluded: false,
         failedAt: undefined,
-        movedAt: 0
+        movedAt: 0,
+        deadAt: 0
       })
     },
     isAccepted: (number) => (known[number] ?? 0) !== 0,
@@ -327,6 +332,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
           if (entry === undefined) return
           endRun(entry, event.run)
           entry.state = "dead-lettered"
+          entry.deadAt = event.at
           return
         }
         case "TaskCancelled": {
@@ -358,7 +364,12 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     reported: (entry, unchanged) => {
       if (unchanged) entry.doubtful = false
     },
-    lose: (entry) => {
+    missing: (entry, at, kept) => {
+      // A person has put it aside long ago.
+      if (entry.state === "dead-lettered" && at - entry.deadAt > kept - clockSteps) {
+        counts.deadLettered++
+        return finish(entry, false, "other", entry.state)
+      }
       counts.lost++
       violate("lost", `${entry.plan.id} was acknowledged, and is not in the store any more`)
       finish(entry, false, "other", "lost")

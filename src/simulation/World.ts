@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -141,7 +142,7 @@ export const make = (options: Options): World => {
   const checkLost = (store: Store["Service"]) =>
     Effect.forEach([...ledger.open()], (entry) =>
       Effect.map(Effect.orDie(store.task(entry.plan.id)), (task) => {
-        if (task === undefined) ledger.lose(entry)
+        if (task === undefined) ledger.missing(entry, wall(), Duration.toMillis(options.config.deadLetter.archiveAge))
       })
     )
 

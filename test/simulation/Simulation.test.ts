@@ -70,6 +70,15 @@ describe("Simulation", () => {
     })
   )
 
+  it.effect("C62 what a person gave up on is no loss when it is forgotten after its time in the archive", () =>
+    Effect.gen(function* () {
+      const config = { deadLetter: { archiveAge: "12 hours" }, store: { keep: "12 hours" } }
+      const result = yield* Simulation.run({ profile: "stormy", seed: 1, days: 4, agents: 2, config })
+      assert.isAbove(result.deadLettered, 0)
+      assert.deepStrictEqual([result.lost, result.violations], [0, []])
+    })
+  )
+
   for (const profile of ["calm", "typical", "stormy", "hostile"] as const) {
     it.effect(`C56 C62 C65 in days that are ${profile} nothing is lost, doubled, ended wrongly, starved or left over`, () =>
       Effect.gen(function* () {
