@@ -13,10 +13,11 @@ export const dateTime = (at: number): string => {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clockTime(at)}`
 }
 
-/** A span for people: whole seconds above ten, tenths below. */
+/** A span for people: whole seconds above ten, tenths below, milliseconds of what is less than a tenth. */
 export const span = (millis: number): string => {
+  if (millis < 100) return `${Math.max(0, Math.round(millis))}ms`
   const rounded = millis < 10_000 ? Math.round(millis / 100) * 100 : Math.round(millis / 1000) * 1000
-  return Duration.format(Duration.millis(Math.max(0, rounded)))
+  return Duration.format(Duration.millis(rounded))
 }
 
 /** What was decided, with its time as everything else here has it: local. */

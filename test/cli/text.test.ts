@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as DemoText from "../../src/cli/demoText.ts"
-import { eventText } from "../../src/cli/eventText.ts"
+import { eventText, span } from "../../src/cli/eventText.ts"
 import { plain } from "../../src/cli/liveTable.ts"
 import { brief, commandText } from "../../src/cli/printable.ts"
 import * as Table from "../../src/cli/table.ts"
@@ -15,6 +15,10 @@ describe("text for people", () => {
       eventText({ _tag: "TaskBlocked", at: 0, taskId: "t", batch: "", waiting: { for: "dependency", detail } }),
       "t: The check ended with exit code 1"
     )
+  })
+
+  it("C60 a span has its unit, however short it is", () => {
+    assert.deepEqual([-1, 0, 49.6, 99, 149, 10_400, 3_600_000].map(span), ["0ms", "0ms", "50ms", "99ms", "100ms", "10s", "1h"])
   })
 
   it("C60 a table has one line a row, whatever the values hold, and fits the terminal", () => {
