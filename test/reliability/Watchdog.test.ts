@@ -3,6 +3,7 @@ import { Clock, Duration, Effect, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as TimerWheel from "../../src/reliability/TimerWheel.ts"
 import * as Watchdog from "../../src/reliability/Watchdog.ts"
+import { jumpingClock } from "../support/jumpingClock.ts"
 
 const options = Schema.decodeSync(Watchdog.Options)({ stallAfter: "100 seconds" })
 
@@ -119,17 +120,12 @@ describe("Watchdog", () => {
 
   it.effect("C50 its own lateness is a local stall, reported with the lag, and nobody is blamed", () =>
     Effect.gen(function* () {
-      const clock = yield* Clock.Clock
-      // A clock that jumps while a timer sleeps, as after a suspend.
-      let jump = 0n
-      const jumping: Clock.Clock = Object.assign(Object.create(clock), {
-        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + jump
-      })
+      const { jump, jumping } = yield* jumpingClock
       const lags: Array<number> = []
       yield* Effect.gen(function* () {
         const { world, found } = yield* watched({ onLocalStall: (stall) => lags.push(stall.lagMillis) })
         yield* seconds(90)
-        jump = 600_000_000_000n
+        jump(600_000)
         yield* seconds(109)
         assert.isUndefined(found.at)
         assert.deepEqual(lags, [600_000])

@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import type { Activity } from "../../src/agent/AgentDriver.ts"
 import { AgentRuntime } from "../../src/AgentRuntime.ts"
 import type { EventOf, RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import { jumpingClock } from "../support/jumpingClock.ts"
 import * as Scripted from "../support/runtime.ts"
 
 const { afterStart, claim, driver, failure, succeedAfter } = Scripted
@@ -168,19 +169,14 @@ describe("AgentRuntime's answers to faults", () => {
 
   it.effect("C11 C50 a time in which NofX itself stood still does not end an attempt, and is told", () =>
     Effect.gen(function* () {
-      const clock = yield* Clock.Clock
-      // A clock that jumps while timers sleep, as after a suspend.
-      let jump = 0n
-      const jumping: Clock.Clock = Object.assign(Object.create(clock), {
-        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + jump
-      })
+      const { jump, jumping } = yield* jumpingClock
       const drivers = { fake: driver(succeedAfter("70 seconds")) }
       yield* withRuntime({ drivers, config: { timeLimit: { attempt: "1 minute" }, health: { interval: "1 hour" } } }, (runtime, events) =>
         Effect.gen(function* () {
           yield* runtime.spawn({ id: "a", driver: "fake" })
           yield* runtime.submit({ id: "t" })
           yield* TestClock.adjust("30 seconds")
-          jump = 600_000_000_000n
+          jump(600_000)
           yield* TestClock.adjust("40 seconds")
           assert.deepInclude(yield* runtime.await("t"), { state: "succeeded", attempts: 1 })
           assert.deepEqual(
