@@ -15,6 +15,7 @@ import type { AgentSpec } from "../agent/AgentSpec.ts"
 import type { Fault } from "../agent/Fault.ts"
 import * as Runaway from "../agent/Runaway.ts"
 import { thrownText } from "../reliability/CauseText.ts"
+import type { Change } from "../store/Store.ts"
 import type { Claim, Task, Usage } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import { append, type Agent, type Core, type Running, setAgentState, type Stop } from "./Core.ts"
@@ -48,14 +49,17 @@ type Ended = { readonly _tag: "Claimed"; readonly claim: Claim } | { readonly _t
 export const make = (core: Core, settlement: Settlement): Attempts => {
   const { config, journal, table } = core
 
-  /** Written down before it starts, like an agent: its processes must not outlive a runtime that dies meanwhile. */
-  const check = (task: Task, spec: AgentSpec): Effect.Effect<Checked> => {
+  /** A check, and what must be written before it starts: like an agent's, its processes must not outlive a runtime that dies meanwhile. */
+  const checkOf = (task: Task, spec: AgentSpec): { readonly record: Change; readonly run: Effect.Effect<Checked> } => {
     const marker = core.uniqueId()
-    return Effect.acquireUseRelease(
-      journal.commit([{ _tag: "PutProcess", process: { marker, agentId: spec.id, at: core.wallNow() } }]),
-      () => checkWithin(task, spec, marker),
-      () => journal.commit([{ _tag: "DeleteProcess", marker }])
-    )
+    return {
+      record: { _tag: "PutProcess", process: { marker, agentId: spec.id, at: core.wallNow() } },
+      // The end of the record is written with what the check leads to.
+      run: Effect.ensuring(
+        checkWithin(task, spec, marker),
+        Effect.sync(() => journal.note({ _tag: "DeleteProcess", marker }))
+      )
+    }
   }
 
   /** Did nobody else work in the agent's directory since the attempt began? What changed there may be theirs otherwise. */
@@ -262,7 +266,8 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       table.put(TaskLife.queued({ ...read(key), attempts: read(key).attempts.slice(0, -1) }))
       return
     }
-    yield* journal.commit([{ _tag: "PutTask", task: admitted }, append(core, { _tag: "AttemptAdmitted", ...ids })])
+    // Nothing acts on it: it is written with the start, or at the latest in the next turn.
+    journal.note({ _tag: "PutTask", task: admitted }, append(core, { _tag: "AttemptAdmitted", ...ids }))
     if (admitted.spec.changes === "required") {
       const baseline = yield* core.taskCheck.baseline(admitted.spec, agent.spec)
       if (baseline !== undefined) table.put(TaskLife.baselined(read(key), baseline))
@@ -287,10 +292,12 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     if (ended._tag === "Failed") return yield* settlement.failed(key, running, agent, ended.failure, stopped())
     const claimed = TaskLife.claimed(read(key), ended.claim)
     table.put(claimed)
-    yield* journal.commit([{ _tag: "PutTask", task: claimed }, append(core, { _tag: "AttemptClaimed", ...ids })])
+    journal.note({ _tag: "PutTask", task: claimed }, append(core, { _tag: "AttemptClaimed", ...ids }))
     if (claimed.spec.verify === undefined && claimed.spec.changes === undefined) return yield* settlement.succeeded(key, running, false)
+    const check = checkOf(claimed, agent.spec)
+    yield* journal.commit([check.record])
     core.trace?.("execute", "verify", "passed", key)
-    const checking = yield* Effect.forkChild(Effect.interruptible(check(claimed, agent.spec)), { startImmediately: true })
+    const checking = yield* Effect.forkChild(Effect.interruptible(check.run), { startImmediately: true })
     onInner(checking)
     const checked = yield* Fiber.await(checking)
     if (Exit.isSuccess(checked) && checked.value._tag === "Passed") {
@@ -371,5 +378,12 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     )
   }
 
-  return { start, check }
+  return {
+    start,
+    check: (task, spec) =>
+      Effect.suspend(() => {
+        const { record, run } = checkOf(task, spec)
+        return Effect.andThen(journal.commit([record]), run)
+      })
+  }
 }

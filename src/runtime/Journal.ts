@@ -52,6 +52,13 @@ interface Waiting {
   readonly done: Deferred.Deferred<void>
 }
 
+/** Without the records that a later one in the same commit replaces. */
+const withoutReplaced = (changes: ReadonlyArray<Change>): ReadonlyArray<Change> => {
+  const last = new Map<string, Change>()
+  for (const change of changes) if (change._tag === "PutTask") last.set(change.task.key, change)
+  return changes.filter((change) => change._tag !== "PutTask" || last.get(change.task.key) === change)
+}
+
 export const make = (options: Options): Journal => {
   const { store } = options
   const listeners = new Set<(event: RuntimeEvent) => void>()
@@ -144,12 +151,8 @@ export const make = (options: Options): Journal => {
     while (held.length > 0) {
       yield* Effect.sleep(retryEvery)
       const now = held.slice()
-      const exit = yield* Effect.exit(
-        write(
-          now.flatMap((each) => each.changes.map(options.latest)),
-          Effect.fail
-        )
-      )
+      const all = now.flatMap((each) => each.changes.map(options.latest))
+      const exit = yield* Effect.exit(write(withoutReplaced(all), Effect.fail))
       if (fencedBy !== undefined) return
       if (Exit.isFailure(exit)) continue
       held.splice(0, now.length)
@@ -170,7 +173,7 @@ export const make = (options: Options): Journal => {
 
   /** After everything that was asked for before, be it with nothing to write. */
   const ordered = (changes: ReadonlyArray<Change>): Effect.Effect<void> => {
-    const all = noted.length === 0 ? changes : [...takeNoted(), ...changes]
+    const all = noted.length === 0 ? changes : withoutReplaced([...takeNoted(), ...changes])
     if (degraded !== undefined) return hold(all)
     return write(all, (cause) => {
       const wait = hold(all)

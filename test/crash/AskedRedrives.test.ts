@@ -145,7 +145,7 @@ describe("redrives that were asked for", () => {
           Effect.gen(function* () {
             let n = 1
             while (yield* alone(n, survives(n, applied, mended))) n++
-            assert.isAbove(n, mended ? 30 : 10)
+            assert.isAbove(n, mended ? 20 : 10)
           })
       )
     }

@@ -256,6 +256,24 @@ describe("recovery", () => {
     })
   )
 
+  it.effect("C56 what belongs together is written together: three commits a task, four with a check of its own", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const runtime = yield* begin({ disk, drivers: { fake: driver(succeedAfter("1 second")) } })
+      yield* runtime.spawn({ id: "a", driver: "fake" })
+      for (const [task, commits] of [
+        [{ id: "plain" }, 3],
+        [{ id: "checked", verify: ["true"] }, 4]
+      ] as const) {
+        const before = disk.commits()
+        yield* runtime.submit({ ...task, agent: "a" })
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* view(runtime, task.id)).state, "succeeded")
+        assert.strictEqual(disk.commits() - before, commits)
+      }
+    })
+  )
+
   it.effect("C56 nobody is told of an end before it is durable", () =>
     Effect.gen(function* () {
       const disk = MemoryStore.makeDisk()
@@ -263,8 +281,8 @@ describe("recovery", () => {
       yield* runtime.spawn({ id: "a", driver: "fake" })
       const waiting = yield* Effect.forkChild(runtime.execute("a", { id: "t" }))
       yield* TestClock.adjust("500 millis")
-      // What the agent claims is written, what follows from it is not.
-      disk.crashAfter(2, false)
+      // What the agent claims, and what follows from it.
+      disk.crashAfter(1, false)
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* view(runtime, "t")).state, "succeeded")
       assert.isUndefined(waiting.pollUnsafe())
