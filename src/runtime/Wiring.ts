@@ -293,9 +293,14 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
 /** Between two agents that a host brings back. */
 const stagger = "250 millis"
 
+/** Every byte in hexadecimal: a large number's `toString(16)` costs ten times as much. */
+const bytes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
 const uniqueId = (random: { readonly nextDoubleUnsafe: () => number }): string => {
   let id = ""
-  // The digit in front keeps the zeros that come first.
-  for (let part = 0; part < 4; part++) id += (0x1_0000_0000 + Math.floor(random.nextDoubleUnsafe() * 0x1_0000_0000)).toString(16).slice(1)
+  for (let part = 0; part < 4; part++) {
+    const word = Math.floor(random.nextDoubleUnsafe() * 0x1_0000_0000)
+    id += `${bytes[word >>> 24]}${bytes[(word >>> 16) & 255]}${bytes[(word >>> 8) & 255]}${bytes[word & 255]}`
+  }
   return id
 }
