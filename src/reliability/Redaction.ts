@@ -86,8 +86,12 @@ const shapes: ReadonlyArray<readonly [hints: ReadonlyArray<string>, pattern: Reg
   ]
 ]
 
+/** Most texts contain no hint at all: one look tells. */
+const anyHint = new RegExp([...new Set(shapes.flatMap(([hints]) => hints))].map((hint) => hint.replace(/[?.]/g, "\\$&")).join("|"))
+
 const redactShapes = (text: string): string => {
   const lower = text.toLowerCase()
+  if (!anyHint.test(lower)) return text
   let result = text
   for (const [hints, pattern, replacement] of shapes) {
     if (hints.some((hint) => lower.includes(hint))) result = result.replace(pattern, replacement)
@@ -143,7 +147,8 @@ export const make = (secrets: ReadonlyArray<string>): Redactor => {
       for (let n = 2; Object.hasOwn(result, key); n++) key = `${clean} (${n})`
       const kept = typeof inner === "string" && inner !== "" && isSecretField(name) ? mark : walk(inner, depth + 1, path)
       // A plain assignment to `__proto__` would be lost.
-      Object.defineProperty(result, key, { value: kept, enumerable: true, configurable: true, writable: true })
+      if (key === "__proto__") Object.defineProperty(result, key, { value: kept, enumerable: true, configurable: true, writable: true })
+      else result[key] = kept
     }
     return result
   }
