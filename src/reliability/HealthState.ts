@@ -96,12 +96,19 @@ export const observe = (
   now: number,
   options: { readonly failuresToUnhealthy: number; readonly successesToHealthy: number }
 ): CheckState => {
-  const seen = { observed: result.evidence, last: result.status, at: now }
-  const become = (status: Status): CheckState => ({ ...seen, status, since: now, streak: undefined })
+  const seen = (status: CheckState["status"], since: number, streak: CheckState["streak"]): CheckState => ({
+    status,
+    observed: result.evidence,
+    last: result.status,
+    at: now,
+    since,
+    streak
+  })
+  const become = (status: Status): CheckState => seen(status, now, undefined)
   if (state.status === "unknown" && result.status !== "unhealthy") return become(result.status)
   const from = state.status === "unknown" ? "healthy" : state.status
   const distance = severity[result.status] - severity[from]
-  if (distance === 0) return { ...state, ...seen, streak: undefined }
+  if (distance === 0) return seen(state.status, state.since, undefined)
   const side = distance > 0 ? "worse" : "better"
   const same = state.streak?.side === side ? state.streak : undefined
   const count = (same?.count ?? 0) + 1
@@ -110,7 +117,7 @@ export const observe = (
       ? result.status
       : bySeverity[(side === "worse" ? Math.min : Math.max)(severity[same.nearest], severity[result.status])]!
   if (count >= (side === "worse" ? options.failuresToUnhealthy : options.successesToHealthy)) return become(nearest)
-  return { ...state, ...seen, streak: { side, count, nearest } }
+  return seen(state.status, state.since, { side, count, nearest })
 }
 
 /** What aggregation looks at. */
