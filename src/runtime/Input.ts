@@ -28,6 +28,14 @@ const decoded = <A, E extends { readonly message: string }>(what: string, effect
 const decodeAgentSpec = Schema.decodeUnknownEffect(AgentSpec, options)
 const decodeFilter = Schema.decodeUnknownEffect(Filter, options)
 const decodeTaskSpec = Schema.decodeUnknownEffect(TaskSpec, options)
+const decodePlainTaskSpec = Schema.decodeUnknownExit(TaskSpec)
+
+/** Has it only known fields, at every depth? The budget is the only field with fields of its own. */
+const isPlain = (input: unknown): boolean =>
+  typeof input === "object" &&
+  input !== null &&
+  !("budget" in input) &&
+  Reflect.ownKeys(input).every((key) => Object.hasOwn(TaskSpec.fields, key))
 
 /** A preset is filled in here, so that its account is known from the start. */
 export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> =>
@@ -39,4 +47,8 @@ export const agent = (input: unknown): Effect.Effect<AgentSpec, InputInvalid> =>
   })
 /** Of dead letters. A misspelt condition would be none, and would match everything. */
 export const filter = (input: unknown): Effect.Effect<Filter, InputInvalid> => decoded("filter", decodeFilter(input))
-export const task = (input: unknown): Effect.Effect<TaskSpec, InputInvalid> => decoded("task", decodeTaskSpec(input))
+/** Looks for all that is wrong only where something is: that costs more, and most tasks are right. */
+export const task = (input: unknown): Effect.Effect<TaskSpec, InputInvalid> => {
+  const plain = isPlain(input) ? decodePlainTaskSpec(input) : undefined
+  return plain?._tag === "Success" ? Effect.succeed(plain.value) : decoded("task", decodeTaskSpec(input))
+}
