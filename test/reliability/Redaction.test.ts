@@ -171,6 +171,13 @@ describe("Redaction", () => {
     })
   )
 
+  it.effect("C25 keeps a field named __proto__, and looks into it", () =>
+    Effect.sync(() => {
+      const result = redact(JSON.parse('{"__proto__":{"token":"abcdefgh"},"after":1}'), [])
+      assert.strictEqual(JSON.stringify(result), `{"__proto__":{"token":"${mark}"},"after":1}`)
+    })
+  )
+
   // Quadratic rules would need minutes for these; the bound only tells such from linear ones.
   it.live("C25 long texts take linear time", () =>
     Effect.sync(() => {

@@ -5,7 +5,7 @@ import * as Input from "../../src/runtime/Input.ts"
 const refused = (input: unknown) => Effect.map(Effect.flip(Input.task(input)), ({ problem }) => problem)
 
 describe("a task as it is submitted", () => {
-  it.effect("C24 every mistake is told at once, a misspelt field too, wherever it stands", () =>
+  it.effect("C60 every mistake is told at once, a misspelt field too, wherever it stands", () =>
     Effect.gen(function* () {
       const both = yield* refused({ id: "not an id", priority: "urgent", promt: "x" })
       for (const part of [/id/, /priority/, /promt/]) assert.match(both, part)
@@ -16,7 +16,7 @@ describe("a task as it is submitted", () => {
     })
   )
 
-  it.effect("C24 a right task gets its defaults, with a budget and without", () =>
+  it.effect("C60 a right task gets its defaults, with a budget and without", () =>
     Effect.gen(function* () {
       const plain = yield* Input.task({ id: "a" })
       assert.deepStrictEqual(yield* Input.task({ id: "a", budget: { attempts: 2 } }), { ...plain, budget: { attempts: 2 } })
