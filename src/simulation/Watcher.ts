@@ -3,6 +3,7 @@ import type { ReliabilityStatus, TaskView } from "../RuntimeStatus.ts"
 import * as Effect from "effect/Effect"
 import type { RuntimeEvent } from "../RuntimeEvent.ts"
 import type { Agents } from "./Agents.ts"
+import type { Entry } from "./Ledger.ts"
 import { accountIndex, accountName, agentId, type Host, type Scene } from "./Scene.ts"
 
 /** A moment, for plots. */
@@ -77,6 +78,12 @@ export const make = (
     samples.push({ at, ...sample })
   }
 
+  /** Is there an agent at rest that may do it? */
+  const anyRestsFor = (entry: Entry | undefined, idle: ReadonlySet<string>): boolean => {
+    const pinned = entry?.plan.pinned
+    return pinned === undefined ? idle.size > 0 : idle.has(agentId(pinned))
+  }
+
   /** Could the task go on, as far as can be seen from here? */
   const couldGoOn = (task: TaskView, idle: ReadonlySet<string>, wall: number): boolean => {
     if (task.state !== "queued" && task.state !== "parked") return false
@@ -84,10 +91,8 @@ export const make = (
     if (waiting?.notBefore !== undefined) {
       if (waiting.notBefore > wall - 60_000) return false
     } else if (waiting !== undefined && waiting.for !== "agent") return false
-    const entry = scene.ledger.get(task.id)
-    const pinned = entry?.plan.pinned
     if (task.effect === "resumable" && task.agentId !== undefined) return idle.has(task.agentId)
-    return pinned === undefined ? idle.size > 0 : idle.has(agentId(pinned))
+    return anyRestsFor(scene.ledger.get(task.id), idle)
   }
 
   /** A permit belongs to a task that runs, or to an agent that is started or looked at. */
@@ -106,12 +111,15 @@ export const make = (
     )
   }
 
-  /** To ask for every task is dear, and most of the time all of them move. */
+  /** To ask for every task is dear, and most of the time all of them move, or wait for the one agent that may do them. */
+  const anyWaits = (isMeant: (entry: Entry) => boolean): boolean => {
+    for (const entry of scene.ledger.open()) if (entry.state === "open" && entry.attempt === undefined && isMeant(entry)) return true
+    return false
+  }
+
   const anyWaitsLong = (): boolean => {
     const before = scene.timeline.now() - patience
-    for (const entry of scene.ledger.open())
-      if (entry.state === "open" && entry.attempt === undefined && Math.max(entry.acceptedAt, entry.movedAt) < before) return true
-    return false
+    return anyWaits((entry) => Math.max(entry.acceptedAt, entry.movedAt) < before)
   }
 
   const look = (host: Host, status: ReliabilityStatus): Effect.Effect<void> => {
@@ -119,7 +127,7 @@ export const make = (
     return Effect.gen(function* () {
       const idle = new Set((yield* runtime.agents).filter((agent) => agent.state === "idle").map((agent) => agent.id))
       const next = new Map<string, number>()
-      if (idle.size > 0) {
+      if (anyWaits((entry) => anyRestsFor(entry, idle))) {
         for (const task of yield* runtime.tasks) {
           if (!couldGoOn(task, idle, status.at)) continue
           const stamp = task.attempts + 1000 * task.run
