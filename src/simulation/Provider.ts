@@ -10,7 +10,7 @@ export interface Interval {
   readonly to: number
 }
 
-/** Intervals that follow one another. Asked with times that do not fall by much: what is over is forgotten. */
+/** Intervals that follow one another. Asked with times that do not fall: what is over is forgotten. */
 export interface Intervals {
   readonly at: (time: number) => Interval | undefined
   /** The first that begins after this time. */
@@ -20,7 +20,8 @@ export interface Intervals {
 const never: Intervals = { at: () => undefined, after: () => undefined }
 
 export const intervals = (random: SeededRandom, every: number, length: (random: SeededRandom) => number): Intervals => {
-  let known: Array<Interval> = []
+  /** The first is that of now, or the next one. */
+  const known: Array<Interval> = []
   let drawnTo = 0
   const drawOne = (): void => {
     const from = drawnTo + random.exponential(every)
@@ -30,12 +31,12 @@ export const intervals = (random: SeededRandom, every: number, length: (random: 
   }
   const reach = (time: number): void => {
     while (known.length === 0 || known.at(-1)!.from <= time) drawOne()
-    if (known.length > 64) known = known.filter((interval) => interval.to > time)
+    while (known[0]!.to <= time) known.shift()
   }
   return {
     at: (time) => {
       reach(time)
-      return known.find((interval) => interval.from <= time && time < interval.to)
+      return known[0]!.from <= time ? known[0] : undefined
     },
     after: (time) => {
       reach(time)
