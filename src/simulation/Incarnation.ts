@@ -77,22 +77,22 @@ export const make = (timeline: Timeline, wall: () => number, stream: SeededRando
   }
 
   const at = (time: number, fire: () => void): Timer => {
-    let inner: Timer
-    const arm = (time: number): void => {
-      inner = timeline.at(time, () => {
-        if (timeline.now() < frozenUntil) return arm(frozenUntil)
-        timers.delete(timer)
-        fire()
-        drain()
-      })
+    const due = (): void => {
+      if (timeline.now() < frozenUntil) {
+        inner = timeline.at(frozenUntil, due)
+        return
+      }
+      timers.delete(timer)
+      fire()
+      drain()
     }
+    let inner = timeline.at(time, due)
     const timer: Timer = {
       cancel: () => {
         timers.delete(timer)
         inner.cancel()
       }
     }
-    arm(time)
     timers.add(timer)
     return timer
   }
