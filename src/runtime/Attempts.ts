@@ -120,19 +120,11 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const session = agent.session!
     const task = read(key)
     const attempt = TaskLife.lastAttempt(task)!
-    const ids = {
-      taskId: task.spec.id,
-      batch: task.batch,
-      agentId: agent.spec.id,
-      run: attempt.run,
-      attempt: attempt.attempt,
-      attemptId: attempt.id
-    }
     const runaway = Runaway.detector(config.budget.runaway)
     const limit = limitOf(task, agent)
     core.trace?.("execute", "attemptLimit", "passed", key, `${limit.millis} ms`)
     core.trace?.("execute", "driver", "passed", key)
-    const tell = (kind: Progress["_tag"], text: string): void => journal.live({ _tag: "Progress", at: core.wallNow(), ...ids, kind, text })
+    const tell = (kind: Progress["_tag"], text: string): void => journal.live({ ...TaskLife.attemptIds("Progress", task, attempt), at: core.wallNow(), kind, text })
     const watch = Watch.start(core, agent, running, limit, (millis) =>
       tell("Waiting", `NofX itself stood still for ${Duration.format(Duration.millis(Math.round(millis)))}, which does not count`)
     )
@@ -178,7 +170,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
         if (attempt.attempt === 1) core.retryBudget.deposit(agent.account)
         const next = TaskLife.started(read(key), core.wallNow(), session.resumable ? sessionId : undefined)
         table.put(next)
-        return journal.commit([{ _tag: "PutTask", task: next }, append(core, { _tag: "AttemptStarted", ...ids })])
+        return journal.commit([{ _tag: "PutTask", task: next }, append(core, TaskLife.attemptIds("AttemptStarted", task, attempt))])
       })
 
     const resume =
@@ -251,14 +243,6 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
   ) {
     const admitted = read(key)
     const last = TaskLife.lastAttempt(admitted)!
-    const ids = {
-      taskId: admitted.spec.id,
-      batch: admitted.batch,
-      agentId: agent.spec.id,
-      run: last.run,
-      attempt: last.attempt,
-      attemptId: last.id
-    }
     // Nothing is written yet: a refusal makes the attempt one that never was.
     const refusal = running.admission.reserve === undefined ? undefined : yield* running.admission.reserve
     if (refusal !== undefined && stopped() === undefined) {
@@ -267,7 +251,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
       return
     }
     // Nothing acts on it: it is written with the start, or at the latest in the next turn.
-    journal.note({ _tag: "PutTask", task: admitted }, append(core, { _tag: "AttemptAdmitted", ...ids }))
+    journal.note({ _tag: "PutTask", task: admitted }, append(core, TaskLife.attemptIds("AttemptAdmitted", admitted, last)))
     if (admitted.spec.changes === "required") {
       const baseline = yield* core.taskCheck.baseline(admitted.spec, agent.spec)
       if (baseline !== undefined) table.put(TaskLife.baselined(read(key), baseline))
@@ -292,7 +276,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     if (ended._tag === "Failed") return yield* settlement.failed(key, running, agent, ended.failure, stopped())
     const claimed = TaskLife.claimed(read(key), ended.claim)
     table.put(claimed)
-    journal.note({ _tag: "PutTask", task: claimed }, append(core, { _tag: "AttemptClaimed", ...ids }))
+    journal.note({ _tag: "PutTask", task: claimed }, append(core, TaskLife.attemptIds("AttemptClaimed", admitted, last)))
     if (claimed.spec.verify === undefined && claimed.spec.changes === undefined) return yield* settlement.succeeded(key, running, false)
     const check = checkOf(claimed, agent.spec)
     yield* journal.commit([check.record])

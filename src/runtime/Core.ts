@@ -116,13 +116,13 @@ export interface Core {
   readonly learn: (spec: AgentSpec) => void
 }
 
-/** A change that appends an event. */
+/** A change that appends an event, which is the caller's no more: it gets its time in place, since every step of every task makes one. */
 export const append = (
   core: Core,
   event: RuntimeEvent extends infer E ? (E extends RuntimeEvent ? Omit<E, "at" | "seq"> : never) : never
 ) => ({
   _tag: "AppendEvent" as const,
-  event: { ...event, at: core.wallNow() } as RuntimeEvent
+  event: Object.assign(event, { at: core.wallNow() }) as RuntimeEvent
 })
 
 /** Moves an agent to a state, and says so. */

@@ -56,10 +56,7 @@ export const make = (core: Core): Settlement => {
   }
 
   const ids = (task: Task) => ({ taskId: task.spec.id, batch: task.batch })
-  const attemptIds = (task: Task) => {
-    const last = TaskLife.lastAttempt(task)!
-    return { ...ids(task), agentId: last.agentId, run: last.run, attempt: last.attempt, attemptId: last.id }
-  }
+  const attemptEnded = (task: Task) => TaskLife.attemptIds("AttemptEnded", task, TaskLife.lastAttempt(task)!)
   const usage = (task: Task) => {
     const tokens = TaskLife.lastAttempt(task)!.usage?.tokens
     return tokens === undefined ? {} : { tokens }
@@ -160,7 +157,7 @@ export const make = (core: Core): Settlement => {
     const last = TaskLife.lastAttempt(next)!
     const changes: Array<Change> = [
       put(next),
-      append(core, { _tag: "AttemptEnded", ...attemptIds(next), outcome: "succeeded", durationMillis: duration(task), ...usage(next) }),
+      append(core, { ...attemptEnded(next), outcome: "succeeded", durationMillis: duration(task), ...usage(next) }),
       append(core, {
         _tag: "TaskSucceeded",
         ...ids(next),
@@ -240,15 +237,7 @@ export const make = (core: Core): Settlement => {
       return attempt === undefined
         ? Effect.void
         : journal.commit([
-            append(core, {
-              _tag: "LateOutcome",
-              ...ids(task),
-              agentId: attempt.agentId,
-              run: attempt.run,
-              attempt: attempt.attempt,
-              attemptId: attempt.id,
-              outcome
-            })
+            append(core, { ...TaskLife.attemptIds("LateOutcome", task, attempt), outcome })
           ])
     })
 
@@ -303,8 +292,7 @@ export const make = (core: Core): Settlement => {
         // Before anything is given back: whoever starts with it, this very task even, writes after this.
         journal.note(
           append(core, {
-            _tag: "AttemptEnded",
-            ...attemptIds(recorded),
+            ...attemptEnded(recorded),
             outcome: stop?._tag === "Cancel" || stop?._tag === "Release" ? "cancelled" : "failed",
             fault: failure.fault,
             next: after.next,

@@ -43,6 +43,17 @@ export const blocked = (task: Task, waiting: Waiting): Task => ({ ...task, state
 
 export const lastAttempt = (task: Task): Attempt | undefined => task.attempts[task.attempts.length - 1]
 
+/** An attempt as events name it. */
+export const attemptIds = <Tag extends string>(_tag: Tag, task: Task, attempt: Attempt) => ({
+  _tag,
+  taskId: task.spec.id,
+  batch: task.batch,
+  agentId: attempt.agentId,
+  run: attempt.run,
+  attempt: attempt.attempt,
+  attemptId: attempt.id
+})
+
 /** Is this attempt the one whose outcome still counts? */
 export const isOpen = (task: Task, attemptId: string): boolean => {
   const last = lastAttempt(task)
