@@ -20,7 +20,8 @@ export interface SimulatedDisk {
 }
 
 export const make = (): SimulatedDisk => {
-  const disk = MemoryStore.makeDisk()
+  // A restart reads what its last incarnation was not told, and what has not ended: more would only be kept, and copied by the garbage collector.
+  const disk = MemoryStore.makeDisk({ keepEvents: 1_000, keepEnded: 1_000 })
   let full = false
   let syncing = true
   let written: Array<ReadonlyArray<Change>> = []
