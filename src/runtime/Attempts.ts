@@ -124,7 +124,8 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const limit = limitOf(task, agent)
     core.trace?.("execute", "attemptLimit", "passed", key, `${limit.millis} ms`)
     core.trace?.("execute", "driver", "passed", key)
-    const tell = (kind: Progress["_tag"], text: string): void => journal.live({ ...TaskLife.attemptIds("Progress", task, attempt), at: core.wallNow(), kind, text })
+    const tell = (kind: Progress["_tag"], text: string): void =>
+      journal.live({ ...TaskLife.attemptIds("Progress", task, attempt), at: core.wallNow(), kind, text })
     const watch = Watch.start(core, agent, running, limit, (millis) =>
       tell("Waiting", `NofX itself stood still for ${Duration.format(Duration.millis(Math.round(millis)))}, which does not count`)
     )

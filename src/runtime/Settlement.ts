@@ -236,9 +236,7 @@ export const make = (core: Core): Settlement => {
       const attempt = task.attempts.find((each) => each.id === running.attemptId)
       return attempt === undefined
         ? Effect.void
-        : journal.commit([
-            append(core, { ...TaskLife.attemptIds("LateOutcome", task, attempt), outcome })
-          ])
+        : journal.commit([append(core, { ...TaskLife.attemptIds("LateOutcome", task, attempt), outcome })])
     })
 
   const redriveChanges: Settlement["redriveChanges"] = (task) => {
