@@ -164,7 +164,10 @@ export const make = (scene: Scene): Agents => {
 
       const lose = (): void => {
         timer?.cancel()
-        finish(broken)
+        if (host.alive()) return host.enter(() => finish(broken))
+        // Its runtime has died, and nobody is told.
+        process.work = undefined
+        keep(entry, turn, timeline.now() - since)
       }
       process.work = { entry, turn, since, lose }
       const arm = (): void => {

@@ -29,6 +29,9 @@ export interface Incarnation {
   readonly crash: () => void
 }
 
+/** The timer of a process that is dead. */
+const none: Timer = { cancel: () => {} }
+
 /** Steps at one moment from which on the program is going round in circles. */
 const livelock = 2_000_000
 
@@ -77,6 +80,7 @@ export const make = (timeline: Timeline, wall: () => number, stream: SeededRando
   }
 
   const at = (time: number, fire: () => void): Timer => {
+    if (!alive) return none
     const due = (): void => {
       if (timeline.now() < frozenUntil) {
         inner = timeline.at(frozenUntil, due)

@@ -36,6 +36,7 @@ export const make = (scene: Scene, parts: Parts): Machine => {
   const { clockStep, diskFull, kill, stall, suspend } = faults.machine
   let slept = 0
   let stepped = 0
+  let suspends = 0
   let disturbances = 0
   let calm = false
 
@@ -62,7 +63,8 @@ export const make = (scene: Scene, parts: Parts): Machine => {
   recurring("suspend", suspend?.every, (random) => {
     const millis = Math.ceil(random.exponential(Duration.toMillis(suspend!.length)))
     slept += millis
-    parts.agents.breakConnections(suspend!.breaks, random)
+    // How many are drawn depends on who works: on a stream of their own they move nothing.
+    parts.agents.breakConnections(suspend!.breaks, Random.make(seed, `suspend ${++suspends}`))
     jump(millis, random)
   })
   recurring("clock step", clockStep?.every, (random) => {

@@ -173,7 +173,10 @@ export const make = (options: Options): World => {
       if (agents.living() > 0) ledger.violate("orphan", `${agents.living()} processes of the last incarnation live on`)
       // What was written and not told before the crash, and what was decided on the way up.
       for (const event of yield* Effect.orDie(store.events(lastSeq, Number.MAX_SAFE_INTEGER))) onEvent(event)
-      yield* runtime.subscribe(onEvent)
+      yield* runtime.subscribe((event) => {
+        if (host === own) onEvent(event)
+        else ledger.violate("defect", `a runtime that is dead tells of ${event._tag}`)
+      })
       yield* checkLost(store)
       own.runtime = runtime
       uptime.set("recovery", false)
