@@ -239,7 +239,11 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     yield* redrives.load(loaded)
     const earlier = yield* Recovery.earlierEnds(core, store, loaded)
     const recovered = yield* Recovery.reconcile(core, settlement, attempts, loaded)
-    yield* journal.commit([append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })])
+    // The event tells of the time from here on. The note would be in the future, once the clock is set back.
+    yield* journal.commit([
+      { _tag: "DeletePattern", ...Recovery.awakeNote },
+      append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })
+    ])
     yield* Checks.register(core)
     yield* Stopping.register(core, {
       intake,

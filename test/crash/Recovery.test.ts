@@ -214,6 +214,29 @@ describe("recovery", () => {
     })
   )
 
+  it.effect("C13 a clock that was set back since the last start opens no gate early at the next one", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const wall = yield* makeWall
+      const limited = failure({ _tag: "RateLimited", detail: "429", retryAfterMillis: 10 * minute })
+      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.fail(limited))) } }
+      const first = yield* begin(options)
+      yield* first.submit({ id: "t", agent: "a", effect: "idempotent", deadline: "1 day" })
+      yield* kill(disk)
+      // Its deadline moves with the time in which nobody was awake, which is written down.
+      yield* TestClock.adjust("1 minute")
+      const second = yield* begin(options)
+      wall.jump(-hour)
+      yield* second.spawn({ id: "a", driver: "fake", account: "acc" })
+      yield* TestClock.adjust("5 seconds")
+      const closed = (yield* second.getReliabilityStatus).gates
+      yield* kill(disk)
+      yield* TestClock.adjust("1 minute")
+      const third = yield* begin(options)
+      assert.deepStrictEqual((yield* third.getReliabilityStatus).gates, closed)
+    })
+  )
+
   it.effect("C54 a run on a terminal brings its own agents, whatever an earlier one had", () =>
     Effect.gen(function* () {
       const disk = MemoryStore.makeDisk()
