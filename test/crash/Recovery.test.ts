@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { AgentRuntime } from "../../src/AgentRuntime.ts"
+import { AgentRuntime, type TaskInput } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { type Store, StoreUnavailable } from "../../src/store/Store.ts"
@@ -279,21 +279,38 @@ describe("recovery", () => {
     })
   )
 
-  it.effect("C56 what belongs together is written together: three commits a task, four with a check of its own", () =>
+  it.effect("C56 what belongs together is written together, and before what it leads to", () =>
     Effect.gen(function* () {
-      const disk = MemoryStore.makeDisk()
-      const runtime = yield* begin({ disk, drivers: { fake: driver(succeedAfter("1 second")) } })
-      yield* runtime.spawn({ id: "a", driver: "fake" })
-      for (const [task, commits] of [
-        [{ id: "plain" }, 3],
-        [{ id: "checked", verify: ["true"] }, 4]
-      ] as const) {
-        const before = disk.commits()
-        yield* runtime.submit({ ...task, agent: "a" })
-        yield* TestClock.adjust("10 seconds")
-        assert.strictEqual((yield* view(runtime, task.id)).state, "succeeded")
-        assert.strictEqual(disk.commits() - before, commits)
-      }
+      const { open, state } = troubled(MemoryStore.makeDisk())
+      const slow: Scripted.Script = (attempt) =>
+        Effect.andThen(Effect.sleep("1 second"), Effect.andThen(attempt.started(), Effect.succeed(claim())))
+      const runtime = yield* begin({ disk: { open }, drivers: { fake: driver(succeedAfter("1 second")), slow: driver(slow) } })
+      for (const id of ["fake", "slow"]) yield* runtime.spawn({ id, driver: id })
+      const written = (task: TaskInput) =>
+        Effect.gen(function* () {
+          const before = state.batches.length
+          yield* runtime.submit(task)
+          yield* TestClock.adjust("10 seconds")
+          assert.strictEqual((yield* view(runtime, task.id)).state, "succeeded")
+          return state.batches.slice(before).map((tags) => tags.join(" "))
+        })
+      const accepted = "PutTask AppendEvent"
+      const begun = "AppendEvent PutTask AppendEvent"
+      const ended = "AppendEvent PutTask AppendEvent AppendEvent"
+      assert.deepStrictEqual(yield* written({ id: "plain", agent: "fake" }), [accepted, begun, ended])
+      assert.deepStrictEqual(yield* written({ id: "checked", agent: "fake", verify: ["true"] }), [
+        accepted,
+        begun,
+        "PutTask AppendEvent PutProcess",
+        "DeleteProcess PutTask AppendEvent AppendEvent"
+      ])
+      // It is admitted long before it starts.
+      assert.deepStrictEqual(yield* written({ id: "waits", agent: "slow" }), [
+        accepted,
+        "PutTask AppendEvent",
+        "PutTask AppendEvent",
+        ended
+      ])
     })
   )
 
