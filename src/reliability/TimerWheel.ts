@@ -64,13 +64,16 @@ export const make: Effect.Effect<TimerWheel["Service"], never, Scope.Scope> = Ef
     const first = heap[0]
     if (firing || closed || first === undefined || (sleeper !== undefined && sleeper.at <= first.at)) return
     disarm()
-    const delay = Duration.millis(Math.max(shortest, first.at - Monotonic.read(clock)))
-    const fiber = run(Effect.andThen(clock.sleep(delay), Effect.suspend(wake)))
+    const fiber = run(sleepUntil(first.at))
     // A clock that does not wait has woken us already.
     if (fiber.pollUnsafe() === undefined) sleeper = { at: first.at, fiber }
   }
 
+  const sleepUntil = (at: number): Effect.Effect<void> =>
+    Effect.flatMap(clock.sleep(Duration.millis(Math.max(shortest, at - Monotonic.read(clock)))), wake)
+
   const wake = (): Effect.Effect<void> => {
+    const woken = sleeper?.fiber
     sleeper = undefined
     firing = true
     const thrown: Array<unknown> = []
@@ -86,8 +89,19 @@ export const make: Effect.Effect<TimerWheel["Service"], never, Scope.Scope> = Ef
       }
     }
     firing = false
-    arm()
-    return thrown.length === 0 ? Effect.void : Effect.logError("A timer's callback threw", ...thrown)
+    const next = rest(woken)
+    return thrown.length === 0 ? next : Effect.andThen(Effect.logError("A timer's callback threw", ...thrown), next)
+  }
+
+  /** Until the next entry, in the same fiber. */
+  const rest = (woken: Fiber.Fiber<void> | undefined): Effect.Effect<void> => {
+    const first = heap[0]
+    if (woken === undefined || closed || first === undefined) {
+      arm()
+      return Effect.void
+    }
+    sleeper = { at: first.at, fiber: woken }
+    return sleepUntil(first.at)
   }
 
   // Only when the turn is over: calls that follow one another each add and cancel one entry, and would arm a new sleep every time.

@@ -55,7 +55,13 @@ interface Waiting {
 /** Without the records that a later one in the same commit replaces. */
 const withoutReplaced = (changes: ReadonlyArray<Change>): ReadonlyArray<Change> => {
   const last = new Map<string, Change>()
-  for (const change of changes) if (change._tag === "PutTask") last.set(change.task.key, change)
+  let records = 0
+  for (const change of changes) {
+    if (change._tag !== "PutTask") continue
+    last.set(change.task.key, change)
+    records++
+  }
+  if (last.size === records) return changes
   return changes.filter((change) => change._tag !== "PutTask" || last.get(change.task.key) === change)
 }
 
@@ -130,9 +136,9 @@ export const make = (options: Options): Journal => {
   ): Effect.Effect<void, E> => {
     if (fencedBy !== undefined) return Effect.interrupt
     underWay++
-    const written = Effect.onExit(store.commit(changes, store.epoch), (exit) => {
+    const written = Effect.onExitPrimitive(store.commit(changes, store.epoch), (exit) => {
       publishInOrder(Exit.isSuccess(exit) ? exit.value : [])
-      return Effect.void
+      return undefined
     })
     return Effect.matchEffect(written, {
       onSuccess: () => Effect.void,

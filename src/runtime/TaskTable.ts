@@ -164,7 +164,7 @@ export const make = (options: Options): TaskTable => {
     }
     counts[task.state]++
     if (task.state === "running") running.add(key)
-    else running.delete(key)
+    else if (old?.state === "running") running.delete(key)
     if (task.state === "queued" || (task.state === "parked" && !waitsForTime(task))) queue.add(task)
     else queue.remove(key)
     if (waitsForTime(task)) armPark(task)
@@ -183,7 +183,7 @@ export const make = (options: Options): TaskTable => {
       if (old !== undefined && !isEnd(old.state)) unwritten.set(key, task)
       if (ends.size > keptEnds) forgetOldEnds()
     } else {
-      ends.delete(key)
+      if (old !== undefined && isEnd(old.state)) ends.delete(key)
       if (old === undefined || isEnd(old.state) || old.deadlineAt !== task.deadlineAt) armDeadline(task)
       // It was due while an attempt ran, which had it as its limit; now that the task waits again it counts again.
       else if (old.state === "running" && task.state !== "running" && !deadlines.has(key)) armDeadline(task)
