@@ -126,18 +126,19 @@ export const start = Effect.fnUntraced(function* (
       take({ status: "unhealthy", evidence: `no answer within ${Duration.format(Duration.millis(timeLimit))}` })
     })
 
+  const end = (): void => {
+    const done = underWay!
+    underWay = undefined
+    Deferred.doneUnsafe(done, Exit.void)
+    considerRecovery()
+  }
+
   /** Begins a run that nobody else has begun. Most answer at once, and need nothing but their own fiber. */
   const begin = (): void => {
     if (hangs()) return considerRecovery()
     const since = Monotonic.read(clock)
-    const done = Deferred.makeUnsafe<void>()
-    const end = (): void => {
-      underWay = undefined
-      Deferred.doneUnsafe(done, Exit.void)
-      considerRecovery()
-    }
     // Before it begins: it may ask for itself.
-    underWay = done
+    underWay = Deferred.makeUnsafe<void>()
     const fiber = fork(check.run)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) {
@@ -224,12 +225,12 @@ export const start = Effect.fnUntraced(function* (
   }
 
   let timer: TimerWheel.Timer | undefined
+  const again = (): void => {
+    if (!closed) timer = wheel.add(interval, schedule)
+  }
   const schedule = (): void => {
     if (closed) return
     if (underWay === undefined) begin()
-    const again = (): void => {
-      if (!closed) timer = wheel.add(interval, schedule)
-    }
     if (underWay === undefined) again()
     else fork(Effect.andThen(Deferred.await(underWay), Effect.sync(again)))
   }

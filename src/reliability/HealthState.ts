@@ -96,19 +96,10 @@ export const observe = (
   now: number,
   options: { readonly failuresToUnhealthy: number; readonly successesToHealthy: number }
 ): CheckState => {
-  const seen = (status: CheckState["status"], since: number, streak: CheckState["streak"]): CheckState => ({
-    status,
-    observed: result.evidence,
-    last: result.status,
-    at: now,
-    since,
-    streak
-  })
-  const become = (status: Status): CheckState => seen(status, now, undefined)
-  if (state.status === "unknown" && result.status !== "unhealthy") return become(result.status)
+  if (state.status === "unknown" && result.status !== "unhealthy") return seen(result, now, result.status, now)
   const from = state.status === "unknown" ? "healthy" : state.status
   const distance = severity[result.status] - severity[from]
-  if (distance === 0) return seen(state.status, state.since, undefined)
+  if (distance === 0) return seen(result, now, state.status, state.since)
   const side = distance > 0 ? "worse" : "better"
   const same = state.streak?.side === side ? state.streak : undefined
   const count = (same?.count ?? 0) + 1
@@ -116,9 +107,17 @@ export const observe = (
     same === undefined
       ? result.status
       : bySeverity[(side === "worse" ? Math.min : Math.max)(severity[same.nearest], severity[result.status])]!
-  if (count >= (side === "worse" ? options.failuresToUnhealthy : options.successesToHealthy)) return become(nearest)
-  return seen(state.status, state.since, { side, count, nearest })
+  if (count >= (side === "worse" ? options.failuresToUnhealthy : options.successesToHealthy)) return seen(result, now, nearest, now)
+  return seen(result, now, state.status, state.since, { side, count, nearest })
 }
+
+const seen = (
+  { evidence, status: last }: CheckResult,
+  at: number,
+  status: CheckState["status"],
+  since: number,
+  streak?: CheckState["streak"]
+): CheckState => ({ status, observed: evidence, last, at, since, streak })
 
 /** What aggregation looks at. */
 export interface Judged {

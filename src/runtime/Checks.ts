@@ -46,11 +46,11 @@ export const register = (core: Core): Effect.Effect<void, never, Scope.Scope> =>
       name: "agents",
       kinds: ["readiness"],
       run: Effect.sync(() => {
-        const all = [...core.agents.values()]
-        const failed = all.filter((agent) => agent.state === "failed")
-        if (failed.length === 0) return { status: "healthy", evidence: `${all.length} agents, none failed` } as const
-        const names = failed.map((agent) => `${agent.spec.id} (${agent.detail})`).join(", ")
-        return { status: failed.length === all.length ? "unhealthy" : "degraded", evidence: `failed: ${names}` } as const
+        const { size } = core.agents
+        const failed: Array<string> = []
+        for (const { detail, spec, state } of core.agents.values()) if (state === "failed") failed.push(`${spec.id} (${detail})`)
+        if (failed.length === 0) return { status: "healthy", evidence: `${size} agents, none failed` } as const
+        return { status: failed.length === size ? "unhealthy" : "degraded", evidence: `failed: ${failed.join(", ")}` } as const
       })
     })
   })
