@@ -86,15 +86,17 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     })
     return check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker).pipe(
       core.timeLimits.within(Math.min(limit, left)),
-      Effect.catchTag("TimeLimitExceeded", () => Effect.sync(failed)),
-      Effect.map(core.redact)
+      Effect.match({
+        onSuccess: (checked) => (checked._tag === "Passed" ? checked : core.redact(checked)),
+        onFailure: failed
+      })
     )
   }
 
   const read = (key: string): Task => table.get(key)!
 
   /** Longest time this attempt may take, with the fault that its end means. */
-  const limitOf = (task: Task, agent: Agent): { readonly millis: number; readonly fault: Fault } => {
+  const limitOf = (task: Task, agent: Agent): Watch.Limit => {
     const own = Duration.toMillis(task.spec.timeLimit ?? config.timeLimit.attempt)
     const budget = task.spec.budget?.time
     const left = budget === undefined ? Number.POSITIVE_INFINITY : Duration.toMillis(budget) - TaskLife.spent(task).timeMillis
@@ -102,12 +104,12 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     if (left < own && left <= deadline) {
       return {
         millis: Math.max(0, left),
-        fault: { _tag: "Runaway", detail: `its time budget of ${Duration.format(budget!)} is used up`, evidence: "budget" }
+        fault: () => ({ _tag: "Runaway", detail: `its time budget of ${Duration.format(budget!)} is used up`, evidence: "budget" })
       }
     }
     const millis = Math.max(0, Math.min(own, deadline))
-    const detail = deadline < own ? "its deadline is due" : `it took longer than ${Duration.format(Duration.millis(own))}`
-    return { millis, fault: { _tag: "TimedOut", detail, limitMillis: millis } }
+    const detail = () => (deadline < own ? "its deadline is due" : `it took longer than ${Duration.format(Duration.millis(own))}`)
+    return { millis, fault: () => ({ _tag: "TimedOut", detail: detail(), limitMillis: millis }) }
   }
 
   const drive = Effect.fnUntraced(function* (
@@ -176,17 +178,17 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
 
     const resume =
       task.spec.effect === "resumable" && session.resumable && task.session?.agentId === agent.spec.id ? task.session.id : undefined
-    const context: AttemptContext = {
+    const anew: AttemptContext = {
       attemptId: attempt.id,
       task: task.spec,
       run: attempt.run,
       attempt: attempt.attempt,
-      ...(resume === undefined ? {} : { resume }),
       open: openContext(core, agent, attempt.id),
       started,
       progress: onProgress,
       permission: (request) => watch.paused(core.askPermission(agent, running, request))
     }
+    const context = resume === undefined ? anew : { ...anew, resume }
     const run = session.resumable ? session.run(context) : withoutSession(session.run(context))
     const inner = yield* Effect.forkChild(Effect.interruptible(run), { startImmediately: true })
     onInner(inner)

@@ -17,12 +17,20 @@ const idleCpuShare = 0.02
 /** I/O below this many bytes in a window is housekeeping too. */
 const idleIoBytes = 64 * 1024
 
+const lagTolerance = Duration.toMillis(Watchdog.defaults.lagTolerance)
+
 export interface Watch {
   /** The agent did something. */
   readonly progress: () => void
   /** Runs an effect with every clock of the attempt standing still. */
   readonly paused: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>
   readonly cancel: () => void
+}
+
+/** How long an attempt may take, and the fault that the end of that time means. */
+export interface Limit {
+  readonly millis: number
+  readonly fault: () => Fault
 }
 
 interface Sample {
@@ -42,21 +50,14 @@ export const stillness = (before: Sample, after: Sample): string | undefined => 
 }
 
 /**
- * Starts watching. `limit`: how long the attempt may take, and the fault that the end of that time means. `stoodStill` is told of each time,
- * in milliseconds, in which this program was not running: nothing could be seen then, so it does not count.
+ * Starts watching. `stoodStill` is told of each time, in milliseconds, in which this program was not running: nothing could be seen then,
+ * so it does not count.
  */
-export const start = (
-  core: Core,
-  agent: Agent,
-  running: Running,
-  limit: { readonly millis: number; readonly fault: Fault },
-  stoodStill: (millis: number) => void
-): Watch => {
+export const start = (core: Core, agent: Agent, running: Running, limit: Limit, stoodStill: (millis: number) => void): Watch => {
   let limitAt = core.now() + limit.millis
   let limitTimer: Timer | undefined
   let pauses = 0
   let over = false
-  const lagTolerance = Duration.toMillis(Watchdog.defaults.lagTolerance)
   let toldAt = Number.NEGATIVE_INFINITY
 
   /** Both timers of the attempt see the same standstill, one right after the other. */
@@ -68,7 +69,7 @@ export const start = (
   const armLimit = (): void => {
     limitTimer = core.arm(Math.max(0, limitAt - core.now()), () => {
       const late = core.now() - limitAt
-      if (late <= lagTolerance) return running.stop({ _tag: "Fault", fault: limit.fault })
+      if (late <= lagTolerance) return running.stop({ _tag: "Fault", fault: limit.fault() })
       // What the agent did meanwhile has not been read yet; on some systems it stood still as well.
       stood(late)
       limitAt = core.now() + late

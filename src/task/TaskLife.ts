@@ -77,11 +77,13 @@ export const attemptsOfRun = (task: Task): number => {
   return count
 }
 
-const patchLast = (task: Task, patch: Partial<Attempt>): Task => {
+const patchedLast = (task: Task, patch: Partial<Attempt>): ReadonlyArray<Attempt> => {
   const attempts = task.attempts.slice()
   attempts[attempts.length - 1] = { ...attempts[attempts.length - 1]!, ...patch }
-  return { ...task, attempts }
+  return attempts
 }
+
+const patchLast = (task: Task, patch: Partial<Attempt>): Task => ({ ...task, attempts: patchedLast(task, patch) })
 
 export const baselined = (task: Task, baseline: string): Task => patchLast(task, { baseline })
 
@@ -135,7 +137,8 @@ export const delayed = (task: Task, delayMillis: number): Task => patchLast(task
 export const succeeded = (task: Task, verified: boolean, now: number): Task => {
   const last = lastAttempt(task)!
   return {
-    ...without(patchLast(task, { endedAt: now }), "waiting", "reason"),
+    ...without(task, "waiting", "reason"),
+    attempts: patchedLast(task, { endedAt: now }),
     state: "succeeded",
     endedAt: now,
     result: { claim: last.claim!, verified, agentId: last.agentId }
