@@ -119,12 +119,14 @@ export const start = Effect.fnUntraced(function* (
     return false
   }
 
-  const waitFor = (fiber: Fiber.Fiber<HealthState.CheckResult, unknown>, since: number): Effect.Effect<void> =>
-    Effect.map(BoundedRun.wait(fiber, timeLimit), (result) => {
+  const waitFor = (fiber: Fiber.Fiber<HealthState.CheckResult, unknown>): Effect.Effect<void> => {
+    const since = Monotonic.read(clock)
+    return Effect.map(BoundedRun.wait(fiber, timeLimit), (result) => {
       if (result._tag === "Ended") return observe(result)
       if (!result.stopped) hung = { fiber: result.fiber, since }
       take({ status: "unhealthy", evidence: `no answer within ${Duration.format(Duration.millis(timeLimit))}` })
     })
+  }
 
   const end = (): void => {
     const done = underWay!
@@ -136,7 +138,6 @@ export const start = Effect.fnUntraced(function* (
   /** Begins a run that nobody else has begun. Most answer at once, and need nothing but their own fiber. */
   const begin = (): void => {
     if (hangs()) return considerRecovery()
-    const since = Monotonic.read(clock)
     // Before it begins: it may ask for itself.
     underWay = Deferred.makeUnsafe<void>()
     const fiber = fork(check.run)
@@ -146,7 +147,7 @@ export const start = Effect.fnUntraced(function* (
       return end()
     }
     // In the check's own scope: whoever asked may leave, the run and those who joined it do not.
-    const waiting = Effect.onExit(waitFor(fiber, since), () => Effect.sync(end))
+    const waiting = Effect.onExit(waitFor(fiber), () => Effect.sync(end))
     fork(Effect.forkIn(waiting, scope, { startImmediately: true }))
   }
 

@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import type { Task, Waiting } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
-import type { Lane } from "../task/TaskQueue.ts"
+import { fitting, type Lane } from "../task/TaskQueue.ts"
 import { type Agent, append, type Core, setAgentState } from "./Core.ts"
 import { accountKey, type Admission, agentKey, type Refusal, type Request } from "./Pipe.ts"
 import type { Timer } from "./TaskTable.ts"
@@ -254,8 +254,8 @@ export const make = (core: Core, options: Options): Dispatcher => {
       if (task.state !== "queued") return undefined
       const held = options.held()
       if (held !== undefined) return { for: held.for, detail: held.detail }
-      const agent = (task.spec.effect === "resumable" ? task.session?.agentId : undefined) ?? task.spec.agent
-      const refusal = refusals.get(agent === undefined ? `:${[...new Set(task.spec.capabilities)].sort().join(",")}` : `@${agent}`)
+      const { agent, name } = fitting(task)
+      const refusal = refusals.get(name)
       if (refusal !== undefined) return refusal
       if (agent !== undefined && !core.agents.has(agent)) return { for: "agent", detail: `agent ${agent} is not there` }
       return { for: "agent", detail: agent === undefined ? "every agent that could do it is busy" : `agent ${agent} is busy` }

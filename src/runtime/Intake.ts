@@ -104,11 +104,10 @@ export const make = (core: Core, store: Store["Service"], batches: Batches, firs
 
   const stopped = (): string | undefined => stops.values().next().value
 
-  const known = (key: string): Effect.Effect<Task | undefined, StoreUnavailable> =>
-    Effect.suspend(() => {
-      const task = table.get(key)
-      return task === undefined ? store.task(key) : Effect.succeed(task)
-    })
+  const known = (key: string): Effect.Effect<Task | undefined, StoreUnavailable> => {
+    const task = table.get(key)
+    return task === undefined ? store.task(key) : Effect.succeed(task)
+  }
 
   /** Places a new task: it waits for its dependencies, or for its turn. */
   const place = (spec: TaskSpec, batch: string): Task => {
@@ -123,7 +122,7 @@ export const make = (core: Core, store: Store["Service"], batches: Batches, firs
     return TaskLife.blocked(task, { for: "dependency", detail })
   }
 
-  const accept = Effect.fnUntraced(function* (batch: string, specs: ReadonlyArray<TaskSpec>, also: ReadonlyArray<Change>) {
+  const accepted = Effect.fnUntraced(function* (batch: string, specs: ReadonlyArray<TaskSpec>, also: ReadonlyArray<Change>) {
     const reason = stopped()
     if (reason !== undefined) return yield* new IntakeStopped({ reason })
     const own = new Set<string>()
@@ -164,7 +163,9 @@ export const make = (core: Core, store: Store["Service"], batches: Batches, firs
     yield* journal.commit(changes)
     core.pump()
     return tasks
-  }, Effect.uninterruptible)
+  })
+  const accept = (batch: string, specs: ReadonlyArray<TaskSpec>, also: ReadonlyArray<Change>) =>
+    Effect.uninterruptible(accepted(batch, specs, also))
 
   return {
     submit: (spec) => Effect.map(accept("", [spec], []), (tasks) => tasks[0]!),

@@ -21,6 +21,14 @@ interface Entry {
 
 const before = (a: Entry, b: Entry): boolean => a.rank < b.rank || (a.rank === b.rank && a.order < b.order)
 
+/** Which agents could do the task: the one, or those with the capabilities. The name tells them apart. */
+export const fitting = ({ session, spec }: Task): Pick<Lane, "name" | "agent" | "capabilities"> => {
+  const agent = (spec.effect === "resumable" ? session?.agentId : undefined) ?? spec.agent
+  if (agent !== undefined) return { name: `@${agent}`, agent, capabilities: [] }
+  const capabilities = spec.capabilities.length < 2 ? spec.capabilities : [...new Set(spec.capabilities)].sort()
+  return { name: `:${capabilities.join(",")}`, agent, capabilities }
+}
+
 /** Tasks that the same agents could do; a binary heap by rank that knows where each entry is. */
 export class Lane {
   readonly name: string
@@ -111,9 +119,7 @@ export const make = (ageing: number): TaskQueue => {
   const lanes = new Map<string, Lane>()
 
   const laneOf = (task: Task): Lane => {
-    const agent = (task.spec.effect === "resumable" ? task.session?.agentId : undefined) ?? task.spec.agent
-    const capabilities = agent === undefined ? [...new Set(task.spec.capabilities)].sort() : []
-    const name = agent === undefined ? `:${capabilities.join(",")}` : `@${agent}`
+    const { agent, capabilities, name } = fitting(task)
     let lane = lanes.get(name)
     if (lane === undefined) lanes.set(name, (lane = new Lane(name, agent, capabilities)))
     return lane
