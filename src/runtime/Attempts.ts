@@ -46,6 +46,20 @@ const withoutSession = (run: Effect.Effect<Claim, AttemptFailure>): Effect.Effec
 /** What is known when an attempt's driver has ended. */
 type Ended = { readonly _tag: "Claimed"; readonly claim: Claim } | { readonly _tag: "Failed"; readonly failure: TaskLife.Failure }
 
+/** Calls once the effect has ended, however it did. */
+const afterwards = <A, E>(effect: Effect.Effect<A, E>, call: () => void): Effect.Effect<A, E> =>
+  Effect.onExitPrimitive(effect, () => {
+    call()
+    return undefined
+  })
+
+/** Runs it in a fiber of its own, which whoever gets that can interrupt, and waits for its end. */
+const apart = <A, E>(effect: Effect.Effect<A, E>, onFiber: (fiber: Fiber.Fiber<A, E>) => void): Effect.Effect<Exit.Exit<A, E>> =>
+  Effect.flatMap(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => {
+    onFiber(fiber)
+    return Fiber.await(fiber)
+  })
+
 export const make = (core: Core, settlement: Settlement): Attempts => {
   const { config, journal, table } = core
 
@@ -55,10 +69,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     return {
       record: { _tag: "PutProcess", process: { marker, agentId: spec.id, at: core.wallNow() } },
       // The end of the record is written with what the check leads to.
-      run: Effect.ensuring(
-        checkWithin(task, spec, marker),
-        Effect.sync(() => journal.note({ _tag: "DeleteProcess", marker }))
-      )
+      run: afterwards(checkWithin(task, spec, marker), () => journal.note({ _tag: "DeleteProcess", marker }))
     }
   }
 
@@ -190,51 +201,43 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     }
     const context = resume === undefined ? anew : { ...anew, resume }
     const run = session.resumable ? session.run(context) : withoutSession(session.run(context))
-    const inner = yield* Effect.forkChild(Effect.interruptible(run), { startImmediately: true })
-    onInner(inner)
-    const exit = yield* Fiber.await(inner)
+    const exit = yield* apart(run, onInner)
     watch.cancel()
-    return yield* classify(key, exit, stopped(), usage)
+    return classify(key, exit, stopped(), usage)
   })
 
-  const classify = (
-    key: string,
-    exit: Exit.Exit<Claim, AttemptFailure>,
-    stop: Stop | undefined,
-    used: Usage | undefined
-  ): Effect.Effect<Ended> =>
-    Effect.sync(() => {
-      if (Exit.isSuccess(exit)) {
-        // Before it is cut: half a secret is not recognised.
-        const output = core.redact(exit.value.output)
-        return { _tag: "Claimed", claim: { ...exit.value, output: output.slice(-keptOutput) } }
+  const classify = (key: string, exit: Exit.Exit<Claim, AttemptFailure>, stop: Stop | undefined, used: Usage | undefined): Ended => {
+    if (Exit.isSuccess(exit)) {
+      // Before it is cut: half a secret is not recognised.
+      const output = core.redact(exit.value.output)
+      return { _tag: "Claimed", claim: { ...exit.value, output: output.slice(-keptOutput) } }
+    }
+    const attempt = TaskLife.lastAttempt(read(key))!
+    const reported = exit.cause.reasons.find(Cause.isFailReason)?.error
+    const begun = reported?.started ?? attempt.startedAt !== undefined
+    const asked: Fault | undefined =
+      stop === undefined ? undefined : stop._tag === "Fault" ? stop.fault : { _tag: "Cancelled", detail: stop.reason }
+    const defect = exit.cause.reasons.find(Cause.isDieReason)?.defect
+    const cause = reported?.cause ?? defect
+    const fault: Fault = asked ??
+      reported?.fault ?? {
+        _tag: "Unknown",
+        detail: defect === undefined ? "the driver was interrupted" : `the driver failed: ${String(defect)}`
       }
-      const attempt = TaskLife.lastAttempt(read(key))!
-      const reported = exit.cause.reasons.find(Cause.isFailReason)?.error
-      const begun = reported?.started ?? attempt.startedAt !== undefined
-      const asked: Fault | undefined =
-        stop === undefined ? undefined : stop._tag === "Fault" ? stop.fault : { _tag: "Cancelled", detail: stop.reason }
-      const defect = exit.cause.reasons.find(Cause.isDieReason)?.defect
-      const cause = reported?.cause ?? defect
-      const fault: Fault = asked ??
-        reported?.fault ?? {
-          _tag: "Unknown",
-          detail: defect === undefined ? "the driver was interrupted" : `the driver failed: ${String(defect)}`
-        }
-      return {
-        _tag: "Failed",
-        failure: {
-          fault: core.redact(fault),
-          started: begun,
-          sideEffects: reported?.sideEffects ?? (begun ? "unknown" : "none"),
-          sessionId: reported?.sessionId,
-          sessionLost: reported?.sessionLost,
-          outputFile: reported?.outputFile,
-          usage: reported?.usage ?? used,
-          cause: cause === undefined ? undefined : core.redact(thrownText(cause)).slice(0, keptCause)
-        }
+    return {
+      _tag: "Failed",
+      failure: {
+        fault: core.redact(fault),
+        started: begun,
+        sideEffects: reported?.sideEffects ?? (begun ? "unknown" : "none"),
+        sessionId: reported?.sessionId,
+        sessionLost: reported?.sessionLost,
+        outputFile: reported?.outputFile,
+        usage: reported?.usage ?? used,
+        cause: cause === undefined ? undefined : core.redact(thrownText(cause)).slice(0, keptCause)
       }
-    })
+    }
+  }
 
   /** Everything between admission and settlement. Uninterruptible; only `stop` shortens it. */
   const attempt = Effect.fnUntraced(function* (
@@ -284,9 +287,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     const check = checkOf(claimed, agent.spec)
     yield* journal.commit([check.record])
     core.trace?.("execute", "verify", "passed", key)
-    const checking = yield* Effect.forkChild(Effect.interruptible(check.run), { startImmediately: true })
-    onInner(checking)
-    const checked = yield* Fiber.await(checking)
+    const checked = yield* apart(check.run, onInner)
     if (Exit.isSuccess(checked) && checked.value._tag === "Passed") {
       const confirmed = claimed.spec.verify !== undefined || workedAlone(agent, running)
       return yield* settlement.succeeded(key, running, checked.value.verified && confirmed)
@@ -345,24 +346,18 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
         if (reason !== undefined) fiber.interruptUnsafe()
       }
     )
-    core.fork(
-      Effect.uninterruptible(
-        // Also when it ends by a defect, or because nothing may be written any more: who waits for it must not wait for ever.
-        Effect.ensuring(
-          body,
-          Effect.sync(() => {
-            admission.settle({ _tag: "Neutral" })
-            agent.running = undefined
-            agent.lastUsed = core.now()
-            if (agent.state === "working" || agent.state === "stalled" || agent.state === "waiting") {
-              setAgentState(core, agent, agent.session === undefined ? "starting" : "idle", "")
-            }
-            Deferred.doneUnsafe(settled, Effect.void)
-            core.pump()
-          })
-        )
-      )
-    )
+    // Also when it ends by a defect, or because nothing may be written any more: who waits for it must not wait for ever.
+    const end = (): void => {
+      admission.settle({ _tag: "Neutral" })
+      agent.running = undefined
+      agent.lastUsed = core.now()
+      if (agent.state === "working" || agent.state === "stalled" || agent.state === "waiting") {
+        setAgentState(core, agent, agent.session === undefined ? "starting" : "idle", "")
+      }
+      Deferred.doneUnsafe(settled, Effect.void)
+      core.pump()
+    }
+    core.fork(Effect.uninterruptible(afterwards(body, end)))
   }
 
   return {
