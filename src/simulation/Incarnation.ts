@@ -51,7 +51,7 @@ export const make = (timeline: Timeline, wall: () => number, stream: SeededRando
   let stepsAt = -1
 
   const drain = (): void => {
-    if (draining) return
+    if (draining || ready.length === 0) return
     draining = true
     if (stepsAt !== timeline.now()) {
       stepsAt = timeline.now()

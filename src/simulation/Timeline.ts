@@ -30,7 +30,6 @@ export interface VirtualTimeline extends Timeline {
 
 interface Entry extends Timer {
   readonly time: number
-  readonly order: number
   readonly fire: () => void
 }
 
@@ -41,34 +40,22 @@ export const makeVirtual = (): VirtualTimeline => {
   /** The next one last: few wait at any moment, and most new ones are among the next. */
   const entries: Array<Entry> = []
   let now = 0
-  let order = 0
-
-  /** Where an entry of this time and order stands, or would. */
-  const place = (time: number, order: number): number => {
-    let low = 0
-    let high = entries.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      const other = entries[middle]!
-      if (other.time > time || (other.time === time && other.order > order)) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
 
   return {
     now: () => now,
     at: (time, fire) => {
       const entry: Entry = {
         time: due(now, time),
-        order: order++,
         fire,
         cancel: () => {
-          const index = place(entry.time, entry.order)
-          if (entries[index] === entry) entries.splice(index, 1)
+          const index = entries.lastIndexOf(entry)
+          if (index !== -1) entries.splice(index, 1)
         }
       }
-      entries.splice(place(entry.time, entry.order), 0, entry)
+      // All that fire before it stay behind it, with those of the same time: they were set earlier.
+      let index = entries.length
+      for (; index > 0 && entries[index - 1]!.time <= entry.time; index--) entries[index] = entries[index - 1]!
+      entries[index] = entry
       return entry
     },
     advance: (until) => {
