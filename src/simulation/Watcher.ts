@@ -60,7 +60,7 @@ export const make = (
   /** Tasks that could have gone on and did not, when last looked at. */
   let suspects = new Map<string, number>()
   let keptAt = Number.NEGATIVE_INFINITY
-  let waits = 0
+  let longWaits = 0
 
   const turn = (key: string, state: string | undefined): void => {
     const old = open.get(key)
@@ -111,9 +111,13 @@ export const make = (
     )
   }
 
-  /** To ask for every task is dear, and most of the time all of them move, or wait for the one agent that may do them. */
+  /** Waits for more than the end of another task. */
+  const waits = ({ attempt, dependsOn, state }: Entry): boolean =>
+    state === "open" && attempt === undefined && (dependsOn === undefined || scene.ledger.get(dependsOn) === undefined)
+
+  /** To ask for every task is dear, and most of the time all of them move, or wait for each other or for the one agent that may do them. */
   const anyWaits = (isMeant: (entry: Entry) => boolean): boolean => {
-    for (const entry of scene.ledger.open()) if (entry.state === "open" && entry.attempt === undefined && isMeant(entry)) return true
+    for (const entry of scene.ledger.open()) if (waits(entry) && isMeant(entry)) return true
     return false
   }
 
@@ -178,7 +182,7 @@ export const make = (
           const { blocked, parked, queued, running } = status.tasks
           checkPermits(host, status)
           keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
-          if (queued + parked > 0 && anyWaitsLong()) return ++waits % lookEvery === 0 ? look(host, status) : Effect.void
+          if (queued + parked > 0 && anyWaitsLong()) return ++longWaits % lookEvery === 0 ? look(host, status) : Effect.void
           suspects.clear()
           return Effect.void
         })
