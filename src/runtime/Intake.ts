@@ -58,6 +58,7 @@ export interface Intake {
 
 /** The first cycle among the dependencies of these tasks, as ids in order; undefined without one. */
 export const findCycle = (specs: ReadonlyArray<TaskSpec>): ReadonlyArray<string> | undefined => {
+  if (specs.every((spec) => spec.dependsOn.length === 0)) return undefined
   const byId = new Map(specs.map((spec) => [spec.id, spec]))
   const done = new Set<string>()
   for (const start of specs) {
