@@ -71,6 +71,7 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
   Effect.gen(function* () {
     const { deadLetters, table } = core
     let timer: Timer | undefined
+    let looking: Timer | undefined
 
     const find = (key: string): Effect.Effect<Task | undefined> =>
       Effect.suspend(() => {
@@ -129,10 +130,17 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
       core.fork(Effect.ensuring(Effect.ignore(deadLetters.redriveDue(guard)), Effect.sync(arm)))
     }
 
-    const arm = (): void => {
+    const look = (): void => {
+      looking = undefined
       timer?.cancel()
       const at = Math.min(triedAt, deadLetters.nextDueAt() ?? Number.POSITIVE_INFINITY)
-      timer = at === Number.POSITIVE_INFINITY ? undefined : core.arm(Math.max(1_000, at - core.wallNow()), turn)
+      if (at <= core.wallNow()) return turn()
+      timer = at === Number.POSITIVE_INFINITY ? undefined : core.arm(at - core.wallNow(), turn)
+    }
+
+    /** Looks for the next turn's time in a second: however many letters change until then, all are looked through once. */
+    const arm = (): void => {
+      looking ??= core.arm(1_000, look)
     }
 
     const serve = (kind: string): void => {
@@ -173,7 +181,12 @@ export const make = (core: Core, parts: Parts): Effect.Effect<Redrives, never, S
 
     serve("task")
     for (const kind of ["spawn", "restart"]) deadLetters.register(kind, (letter) => parts.supervisor.redrive(letter.subject))
-    yield* Effect.addFinalizer(() => Effect.sync(() => timer?.cancel()))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        looking?.cancel()
+        timer?.cancel()
+      })
+    )
 
     return {
       serve,
