@@ -71,6 +71,8 @@ const day = 86_400_000
 /** The beginning: 2026-01-01T00:00:00Z. */
 const epoch = 1_767_225_600_000
 const lookEvery = 600_000
+/** Events, which never change. */
+const hashedAtOnce = 256
 /** After the last day tasks have this long to end. */
 const drainMillis = day
 /** So long after the last task everything must be given back. */
@@ -85,7 +87,7 @@ export const make = (options: Options): World => {
   let incarnations = 0
   let lastSeq = 0
   let events = 0
-  let pending = ""
+  let pending: Array<RuntimeEvent> = []
   const hash = createHash("sha256")
   let disk = options.makeDisk()
 
@@ -117,18 +119,22 @@ export const make = (options: Options): World => {
   })
   const person = Person.make(scene)
 
-  const log = (line: string): void => {
-    options.onEvent?.(line)
-    if (!options.hashEvents) return
-    pending += `${line}\n`
-    if (pending.length < 1 << 16) return
-    hash.update(pending)
-    pending = ""
+  /** All that is pending, in one go: to write each event between the steps of its task takes longer. */
+  const hashPending = (): void => {
+    let lines = ""
+    for (const event of pending) lines += `${JSON.stringify(event)}\n`
+    hash.update(lines)
+    pending = []
+  }
+
+  const log = (event: RuntimeEvent): void => {
+    options.onEvent?.(JSON.stringify(event))
+    if (options.hashEvents && pending.push(event) >= hashedAtOnce) hashPending()
   }
 
   const onEvent = (event: RuntimeEvent): void => {
     events++
-    if (options.hashEvents || options.onEvent !== undefined) log(JSON.stringify(event))
+    log(event)
     if (event.seq !== undefined) lastSeq = event.seq
     if (event._tag === "TaskAccepted") arrivals.onAccepted(event.taskId)
     else if (event._tag === "IntakePaused") uptime.set("intake", true)
@@ -247,8 +253,6 @@ export const make = (options: Options): World => {
     machine.calm()
     ledger.close()
     host?.incarnation.crash()
-    hash.update(pending)
-    pending = ""
     options.onFinished()
   }
 
@@ -277,7 +281,10 @@ export const make = (options: Options): World => {
     agents,
     crashes: () => crashes,
     events: () => events,
-    eventLogSha256: () => hash.copy().update(pending).digest("hex"),
+    eventLogSha256: () => {
+      hashPending()
+      return hash.copy().digest("hex")
+    },
     awake: timeline.now,
     unavailable: uptime.lost,
     conclude: finish
