@@ -38,12 +38,9 @@ export class TimeLimit extends Context.Service<
   {
     /**
      * Runs the call for at most `limit`. Fails with `TimeLimitExceeded` when it was interrupted at the limit, or before it starts if the limit is not positive.
-     * An infinite limit is none. `onFiber` gets the fiber of a call that does not end at once: whoever interrupts it ends the call.
+     * An infinite limit is none.
      */
-    readonly within: (
-      limit: Duration.Input,
-      onFiber?: (fiber: Fiber.Fiber<unknown, unknown>) => void
-    ) => <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimeLimitExceeded, R>
+    readonly within: (limit: Duration.Input) => <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimeLimitExceeded, R>
     /** The same up to a point in monotonic time. Fails before the call starts if it has passed. */
     readonly until: (deadline: Deadline) => <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TimeLimitExceeded, R>
     /**
@@ -60,18 +57,13 @@ export class TimeLimit extends Context.Service<
 >()("nofx/TimeLimit") {}
 
 export const make: Effect.Effect<TimeLimit["Service"], never, TimerWheel.TimerWheel> = Effect.map(TimerWheel.TimerWheel, (wheel) => {
-  const limited = <A, E, R>(
-    call: Effect.Effect<A, E, R>,
-    millis: number,
-    onFiber?: (fiber: Fiber.Fiber<A, E>) => void
-  ): Effect.Effect<A, E | TimeLimitExceeded, R> =>
+  const limited = <A, E, R>(call: Effect.Effect<A, E, R>, millis: number): Effect.Effect<A, E | TimeLimitExceeded, R> =>
     Effect.withFiber<A, E | TimeLimitExceeded, R>((parent) =>
       // The child starts inside the registration: if it interrupts its parent at once, the parent's clean-up already knows it.
       Effect.callback<A, E | TimeLimitExceeded>((resume) => {
         const child = Effect.runForkWith(parent.context as Context.Context<R>)(call)
         const done = child.pollUnsafe()
         if (done !== undefined) return resume(done)
-        onFiber?.(child)
         let late = false
         const timer = wheel.add(millis, () => {
           late = true
@@ -89,11 +81,11 @@ export const make: Effect.Effect<TimeLimit["Service"], never, TimerWheel.TimerWh
     )
 
   return {
-    within: (limit, onFiber) => {
+    within: (limit) => {
       const millis = Duration.toMillis(Duration.fromInputUnsafe(limit))
-      if (millis === Number.POSITIVE_INFINITY && onFiber === undefined) return (call) => call
+      if (millis === Number.POSITIVE_INFINITY) return (call) => call
       if (millis <= 0) return () => exceeded(millis)
-      return (call) => (Exit.isExit(call) ? call : limited(call, millis, onFiber))
+      return (call) => (Exit.isExit(call) ? call : limited(call, millis))
     },
     until: (deadline) => (call) => {
       if (deadline === Number.POSITIVE_INFINITY) return call

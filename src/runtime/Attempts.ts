@@ -63,20 +63,13 @@ const apart = <A, E>(effect: Effect.Effect<A, E>, onFiber: (fiber: Fiber.Fiber<A
 export const make = (core: Core, settlement: Settlement): Attempts => {
   const { config, journal, table } = core
 
-  /**
-   * A check, and what must be written before it starts: like an agent's, its processes must not outlive a runtime that dies meanwhile.
-   * Whoever gets its fiber can interrupt it.
-   */
-  const checkOf = (
-    task: Task,
-    spec: AgentSpec,
-    onFiber?: (fiber: Fiber.Fiber<unknown, unknown>) => void
-  ): { readonly record: Change; readonly run: Effect.Effect<Checked> } => {
+  /** A check, and what must be written before it starts: like an agent's, its processes must not outlive a runtime that dies meanwhile. */
+  const checkOf = (task: Task, spec: AgentSpec): { readonly record: Change; readonly run: Effect.Effect<Checked> } => {
     const marker = core.uniqueId()
     return {
       record: { _tag: "PutProcess", process: { marker, agentId: spec.id, at: core.wallNow() } },
       // The end of the record is written with what the check leads to.
-      run: afterwards(checkWithin(task, spec, marker, onFiber), () => journal.note({ _tag: "DeleteProcess", marker }))
+      run: afterwards(checkWithin(task, spec, marker), () => journal.note({ _tag: "DeleteProcess", marker }))
     }
   }
 
@@ -91,12 +84,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
         (other.running === undefined && other.lastUsed <= since)
     )
 
-  const checkWithin = (
-    task: Task,
-    spec: AgentSpec,
-    marker: string,
-    onFiber?: (fiber: Fiber.Fiber<unknown, unknown>) => void
-  ): Effect.Effect<Checked> => {
+  const checkWithin = (task: Task, spec: AgentSpec, marker: string): Effect.Effect<Checked> => {
     const { check, stopMillis = 0 } = core.taskCheck
     const limit = Duration.toMillis(config.timeLimit.verify)
     const left = task.deadlineAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, task.deadlineAt - core.wallNow() - stopMillis)
@@ -108,7 +96,7 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
           : `the check did not end within ${Duration.format(config.timeLimit.verify)}`
     })
     return check(task.spec, spec, TaskLife.lastAttempt(task)?.baseline, marker).pipe(
-      core.timeLimits.within(Math.min(limit, left), onFiber),
+      core.timeLimits.within(Math.min(limit, left)),
       Effect.match({
         onSuccess: (checked) => (checked._tag === "Passed" ? checked : core.redact(checked)),
         onFailure: failed
@@ -296,10 +284,10 @@ export const make = (core: Core, settlement: Settlement): Attempts => {
     table.put(claimed)
     journal.note({ _tag: "PutTask", task: claimed }, append(core, TaskLife.attemptIds("AttemptClaimed", admitted, last)))
     if (claimed.spec.verify === undefined && claimed.spec.changes === undefined) return yield* settlement.succeeded(key, running, false)
-    const check = checkOf(claimed, agent.spec, onInner)
+    const check = checkOf(claimed, agent.spec)
     yield* journal.commit([check.record])
     core.trace?.("execute", "verify", "passed", key)
-    const checked = yield* Effect.exit(check.run)
+    const checked = yield* apart(check.run, onInner)
     if (Exit.isSuccess(checked) && checked.value._tag === "Passed") {
       const confirmed = claimed.spec.verify !== undefined || workedAlone(agent, running)
       return yield* settlement.succeeded(key, running, checked.value.verified && confirmed)

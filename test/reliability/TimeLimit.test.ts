@@ -54,24 +54,6 @@ const cases: ReadonlyArray<readonly [name: string, expected: string, body: (with
         Effect.flatMap((exit) => Effect.map(Clock.currentTimeMillis, (now) => `${shown(exit)} at ${now}`))
       )
   ],
-  [
-    "a call that is stopped at once by who gets its fiber is not late",
-    "Interrupt",
-    (within) => within(1000, (fiber) => fiber.interruptUnsafe())(Effect.never)
-  ],
-  [
-    "a call without a limit can be stopped later, in a caller that cannot be interrupted too",
-    "Interrupt at 500",
-    (within) =>
-      Effect.gen(function* () {
-        let stop = (): void => assert.fail("no fiber")
-        const calling = within(Duration.infinity, (fiber) => (stop = () => fiber.interruptUnsafe()))(Effect.never)
-        const caller = yield* Effect.forkChild(Effect.uninterruptible(Effect.exit(calling)), { startImmediately: true })
-        yield* Effect.sleep(500)
-        stop()
-        return `${shown(yield* Fiber.join(caller))} at ${yield* Clock.currentTimeMillis}`
-      })
-  ],
   ["a call that interrupts itself is not late", "Interrupt", (within) => within(1000)(Effect.interrupt)],
   [
     "a call that interrupts itself later is not late",
