@@ -24,6 +24,9 @@ export const accept = (spec: TaskSpec, options: { readonly batch: string; readon
   ...(spec.deadline === undefined ? {} : { deadlineAt: options.now + Duration.toMillis(spec.deadline) })
 })
 
+/** A copy with these fields. Not spread: records have many shapes, and a spread of those is copied field by field. */
+const changed = <Record extends object>(record: Record, fields: Partial<Record>): Record => Object.assign({}, record, fields)
+
 const without = <Key extends keyof Task>(task: Task, ...keys: ReadonlyArray<Key>): Omit<Task, Key> => {
   // Deleting makes an object slow for good, and most tasks have none of them.
   if (!keys.some((key) => Object.hasOwn(task, key))) return task
@@ -33,7 +36,7 @@ const without = <Key extends keyof Task>(task: Task, ...keys: ReadonlyArray<Key>
 }
 
 /** It waits for its turn, and for nothing else. */
-export const queued = (task: Task): Task => ({ ...without(task, "waiting"), state: "queued" })
+export const queued = (task: Task): Task => changed<Task>(without(task, "waiting"), { state: "queued" })
 
 /** It waits for a time or a change that has nothing to do with other tasks. */
 export const parked = (task: Task, waiting: Waiting): Task => ({ ...task, state: "parked", waiting })
@@ -61,14 +64,14 @@ export const isOpen = (task: Task, attemptId: string): boolean => {
 }
 
 /** Admitted by every stage: the attempt exists, nothing was delivered. */
-export const admitted = (task: Task, attempt: { readonly id: string; readonly agentId: string; readonly now: number }): Task => ({
-  ...without(task, "waiting"),
-  state: "running",
-  attempts: [
-    ...task.attempts,
-    { id: attempt.id, run: task.run, attempt: attemptsOfRun(task) + 1, agentId: attempt.agentId, admittedAt: attempt.now }
-  ]
-})
+export const admitted = (task: Task, attempt: { readonly id: string; readonly agentId: string; readonly now: number }): Task =>
+  changed<Task>(without(task, "waiting"), {
+    state: "running",
+    attempts: [
+      ...task.attempts,
+      { id: attempt.id, run: task.run, attempt: attemptsOfRun(task) + 1, agentId: attempt.agentId, admittedAt: attempt.now }
+    ]
+  })
 
 /** How many attempts its current run has had. */
 export const attemptsOfRun = (task: Task): number => {
@@ -79,11 +82,11 @@ export const attemptsOfRun = (task: Task): number => {
 
 const patchedLast = (task: Task, patch: Partial<Attempt>): ReadonlyArray<Attempt> => {
   const attempts = task.attempts.slice()
-  attempts[attempts.length - 1] = { ...attempts[attempts.length - 1]!, ...patch }
+  attempts[attempts.length - 1] = changed(attempts[attempts.length - 1]!, patch)
   return attempts
 }
 
-const patchLast = (task: Task, patch: Partial<Attempt>): Task => ({ ...task, attempts: patchedLast(task, patch) })
+const patchLast = (task: Task, patch: Partial<Attempt>): Task => changed(task, { attempts: patchedLast(task, patch) })
 
 export const baselined = (task: Task, baseline: string): Task => patchLast(task, { baseline })
 
@@ -136,13 +139,12 @@ export const delayed = (task: Task, delayMillis: number): Task => patchLast(task
 
 export const succeeded = (task: Task, verified: boolean, now: number): Task => {
   const last = lastAttempt(task)!
-  return {
-    ...without(task, "waiting", "reason"),
+  return changed<Task>(without(task, "waiting", "reason"), {
     attempts: patchedLast(task, { endedAt: now }),
     state: "succeeded",
     endedAt: now,
     result: { claim: last.claim!, verified, agentId: last.agentId }
-  }
+  })
 }
 
 export const deadLettered = (task: Task, reason: string, deadLetterId: string, now: number): Task => ({
