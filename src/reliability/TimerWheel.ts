@@ -96,7 +96,7 @@ export const make: Effect.Effect<TimerWheel["Service"], never, Scope.Scope> = Ef
   /** Until the next entry, in the same fiber. */
   const rest = (woken: Fiber.Fiber<void> | undefined): Effect.Effect<void> => {
     const first = heap[0]
-    if (woken === undefined || closed || first === undefined) {
+    if (woken === undefined || first === undefined) {
       arm()
       return Effect.void
     }

@@ -71,7 +71,7 @@ const day = 86_400_000
 /** The beginning: 2026-01-01T00:00:00Z. */
 const epoch = 1_767_225_600_000
 const lookEvery = 600_000
-/** Events, which never change. */
+/** So many events are written for the hash of the log at once; they never change. */
 const hashedAtOnce = 256
 /** After the last day tasks have this long to end. */
 const drainMillis = day

@@ -24,6 +24,24 @@ describe("TimerWheel", () => {
     }).pipe(Effect.provide(TimerWheel.layer))
   )
 
+  it.effect("sleeps on for what is left once it woke, wakes for what comes before that, and not at all once nothing is left", () =>
+    Effect.gen(function* () {
+      const wheel = yield* TimerWheel.TimerWheel
+      const log: Array<string> = []
+      wheel.add(10, () => log.push(`a${wheel.now()}`))
+      const last = wheel.add(50, () => log.push("never"))
+      yield* TestClock.adjust(10)
+      assert.isTrue(wheel.armed())
+      wheel.add(5, () => log.push(`b${wheel.now()}`))
+      yield* TestClock.adjust(5)
+      assert.deepEqual(log, ["a10", "b15"])
+      assert.isTrue(wheel.armed())
+      last.cancel()
+      yield* TestClock.adjust(1)
+      assert.isFalse(wheel.armed())
+    }).pipe(Effect.provide(TimerWheel.layer))
+  )
+
   it.effect.prop(
     "fires exactly the entries that were not cancelled, each at its time, whatever is added and cancelled",
     [

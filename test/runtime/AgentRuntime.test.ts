@@ -4,6 +4,7 @@ import { TestClock } from "effect/testing"
 import type { AttemptContext } from "../../src/agent/AgentDriver.ts"
 import { AgentRuntime, type TaskInput } from "../../src/AgentRuntime.ts"
 import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
+import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { TaskSpec } from "../../src/task/Task.ts"
 import * as Scripted from "../support/runtime.ts"
 
@@ -597,6 +598,27 @@ describe("AgentRuntime", () => {
         assert.deepEqual(yield* runtime.getDLQMessages, [])
       })
     )
+  })
+
+  it.effect("C28 an automatic redrive that came due while nobody ran comes soon after the start", () => {
+    const disk = MemoryStore.makeDisk()
+    const outage = failure({ _tag: "Outage", detail: "nobody answers" })
+    const config = { retry: { maxAttempts: 1 }, deadLetter: { redriveAfter: "1 minute", redriveJitter: 0 } }
+    const run = <A, E>(script: Scripted.Script, body: (runtime: AgentRuntime["Service"]) => Effect.Effect<A, E>) =>
+      withRuntime({ drivers: { fake: driver(script) }, config, disk }, (runtime) =>
+        Effect.andThen(runtime.spawn({ id: "a", driver: "fake" }), body(runtime))
+      )
+    return Effect.gen(function* () {
+      yield* run(afterStart(Effect.fail(outage)), (runtime) => runtime.execute("a", { id: "t", effect: "idempotent" }))
+      yield* TestClock.adjust("1 hour")
+      yield* run(succeedAfter("1 second"), (runtime) =>
+        Effect.gen(function* () {
+          assert.lengthOf(yield* runtime.getDLQMessages, 1)
+          yield* TestClock.adjust("5 seconds")
+          assert.deepEqual(yield* runtime.getDLQMessages, [])
+        })
+      )
+    })
   })
 
   it.effect("C25 a spawn that fails for good becomes a dead letter with its history, and can be redriven", () => {
