@@ -111,7 +111,7 @@ export const make = (core: Core, options: Options): Dispatcher => {
       if (agent.state !== "idle") continue
       if (lane.capabilities.every((capability) => agent.spec.capabilities.includes(capability))) able.push(agent)
     }
-    return able.sort((a, b) => a.lastUsed - b.lastUsed)
+    return able.length < 2 ? able : able.sort((a, b) => a.lastUsed - b.lastUsed)
   }
 
   /**

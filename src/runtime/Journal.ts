@@ -67,7 +67,11 @@ const withoutReplaced = (changes: ReadonlyArray<Change>): ReadonlyArray<Change> 
 
 export const make = (options: Options): Journal => {
   const { store } = options
-  const listeners = new Set<(event: RuntimeEvent) => void>()
+  type Listener = (event: RuntimeEvent) => void
+  let listeners: ReadonlyArray<Listener> = []
+  const drop = (listener: Listener): void => {
+    listeners = listeners.filter((each) => each !== listener)
+  }
   const fenced = Deferred.makeUnsafe<Fenced>()
   let seq = options.seq
   let degraded: StoreUnavailable | undefined
@@ -90,7 +94,7 @@ export const make = (options: Options): Journal => {
         try {
           listener(next)
         } catch {
-          listeners.delete(listener)
+          drop(listener)
         }
       }
     }
@@ -204,8 +208,8 @@ export const make = (options: Options): Journal => {
     },
     live: publish,
     onEvent: (listener) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
+      listeners = [...listeners, listener]
+      return () => drop(listener)
     },
     seq: () => seq,
     degraded: () => degraded,

@@ -148,7 +148,8 @@ const makeTables = (options: Options): Tables => {
 
   const append = (event: RuntimeEvent): RuntimeEvent => {
     // Not spread: events have many shapes, and a spread of those is copied field by field.
-    const written: RuntimeEvent = Object.assign({}, event, { seq: ++seq })
+    const written: RuntimeEvent & { seq?: number } = Object.assign({}, event)
+    written.seq = ++seq
     events.push(written)
     // Trimmed rarely: each slice costs what is kept.
     if (events.length > 2 * keepEvents) events = events.slice(-keepEvents)
