@@ -112,8 +112,8 @@ export interface AgentSession {
    * One attempt. Interrupting it stops the attempt with everything it started, and ends only when that is dead.
    */
   readonly run: (attempt: AttemptContext) => Effect.Effect<Claim, AttemptFailure>
-  /** Measures the attempt that runs now. */
-  readonly activity: Effect.Effect<Activity>
+  /** Measures the attempt that runs now. Fails where there is nothing to measure: that is no sign of a stall. */
+  readonly activity: Effect.Effect<Activity, unknown>
 }
 
 export interface AgentDriver {

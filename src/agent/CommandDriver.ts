@@ -62,7 +62,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const run = Effect.fnUntraced(function* (
     spec: AgentSpec,
     attempt: AttemptContext,
-    running: (process: GatedProcess.GatedProcess | undefined) => void
+    running: (current: Current) => void
   ): Effect.fn.Return<Claim, AttemptFailure, ProcessTrees | Scope.Scope> {
     const values: TaskTemplate.Values = { task: attempt.task, agentId: spec.id, run: attempt.run, attempt: attempt.attempt }
     const argv = TaskTemplate.expandAll(spec.command, values)
@@ -104,12 +104,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         fault.reason === "too-big" ? refused(fault.detail) : Effect.fail<AttemptFailure>({ fault, started: false, sideEffects: "none" })
       )
     )
-    running(process)
+    const current = { process, ending: false }
+    running(current)
     if (process.gated) yield* attempt.started()
     yield* process.go
     const exit = yield* process.exit
     yield* process.drained
     // What it left behind ends here: whatever is decided next, nothing of this attempt may act any more.
+    current.ending = true
     yield* process.stop
     yield* process.drained
     meter.flush()
@@ -158,18 +160,20 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     open: (spec) =>
       Effect.gen(function* () {
         if (spec.command.length === 0) yield* probe(spec)
-        let current: GatedProcess.GatedProcess | undefined
-        const activity: Effect.Effect<Activity> = Effect.suspend(() =>
-          Effect.all({
-            tree: current?.tree.activity ?? Effect.succeed({ cpuMillis: 0, ioBytes: 0, processes: 0 }),
-            files: WorkingFiles.walk(directory(spec), activityEntries)
-          })
+        let current: Current | undefined
+        const activity: Effect.Effect<Activity, string> = Effect.suspend(() =>
+          current?.ending === true
+            ? Effect.fail("its program has ended, and what that left behind is being ended")
+            : Effect.all({
+                tree: current?.process.tree.activity ?? Effect.succeed({ cpuMillis: 0, ioBytes: 0, processes: 0 }),
+                files: WorkingFiles.walk(directory(spec), activityEntries)
+              })
         ).pipe(Effect.map(({ files, tree }) => ({ ...tree, files })))
         return {
           resumable: false,
           exited: Effect.never,
           run: (attempt: AttemptContext) =>
-            Effect.scoped(run(spec, attempt, (process) => (current = process))).pipe(
+            Effect.scoped(run(spec, attempt, (started) => (current = started))).pipe(
               Effect.ensuring(Effect.sync(() => (current = undefined))),
               Effect.provideService(ProcessTrees, trees)
             ),
@@ -178,6 +182,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       })
   }
 })
+
+/** The program of an attempt. `ending`: it has ended, and what it left behind is being ended. */
+interface Current {
+  readonly process: GatedProcess.GatedProcess
+  ending: boolean
+}
 
 /** Entries that one look at a working directory takes in; it is repeated while an agent works. */
 const activityEntries = 5_000

@@ -228,6 +228,19 @@ describe.skipIf(process.platform === "win32")("CommandDriver", () => {
     }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
   )
 
+  it.live("C50 an attempt does not stand still while what its program left behind is being ended", () =>
+    Effect.gen(function* () {
+      const { run, session } = yield* scene(sh("(trap '' TERM; exec sleep 1000) > /dev/null 2>&1 & echo left"), {}, { graceMillis: 1_000 })
+      const fiber = yield* Effect.forkChild(run, { startImmediately: true })
+      const measured = yield* Effect.repeat(Effect.andThen(Effect.sleep(20), Effect.exit(session.activity)), {
+        until: (exit) => Exit.isFailure(exit) || fiber.pollUnsafe() !== undefined
+      })
+      assert.isTrue(Exit.isFailure(measured))
+      assert.strictEqual((yield* Fiber.join(fiber)).output, "left\n")
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(session.activity)))
+    }).pipe(Effect.scoped, Effect.provide(ProcessTree.layer))
+  )
+
   it.live("C49 an agent that is killed from outside has crashed", () =>
     Effect.gen(function* () {
       const { open, run } = yield* scene(sh("sleep 1000"))
