@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Schema, Scope } from "effect"
+import { Effect, Exit, Layer, Logger, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as TimerWheel from "../../src/reliability/TimerWheel.ts"
 
@@ -112,8 +112,9 @@ describe("TimerWheel", () => {
     }).pipe(Effect.provide(TimerWheel.layer))
   )
 
-  it.effect("goes on after a callback that throws, and lets a callback add itself again", () =>
-    Effect.gen(function* () {
+  it.effect("goes on after a callback that throws, says so, and lets a callback add itself again", () => {
+    const logged: Array<unknown> = []
+    return Effect.gen(function* () {
       const wheel = yield* TimerWheel.TimerWheel
       let again = 0
       const repeat = () => {
@@ -126,8 +127,13 @@ describe("TimerWheel", () => {
       yield* TestClock.adjust(11)
       assert.strictEqual(again, 5)
       assert.isFalse(wheel.armed())
-    }).pipe(Effect.provide(TimerWheel.layer))
-  )
+      assert.deepEqual(logged, ["A timer's callback threw"])
+    }).pipe(
+      Effect.provide(
+        Layer.provideMerge(TimerWheel.layer, Logger.layer([Logger.make(({ message }) => void logged.push([message].flat()[0]))]))
+      )
+    )
+  })
 
   it.effect("an earlier entry re-arms; an infinite one never fires and is not kept", () =>
     Effect.gen(function* () {

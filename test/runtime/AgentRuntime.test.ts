@@ -600,6 +600,32 @@ describe("AgentRuntime", () => {
     )
   })
 
+  it.effect("C56 a task whose submitter leaves while it is being written is written, and done", () => {
+    const disk = MemoryStore.makeDisk()
+    const open = () => {
+      const store = disk.open()
+      return { ...store, commit: (...args: Parameters<typeof store.commit>) => Effect.delay(store.commit(...args), "1 second") }
+    }
+    return Effect.gen(function* () {
+      const body = yield* start(
+        withRuntime({ drivers: { fake: driver(succeedAfter("1 second")) }, disk: { open } }, (runtime) =>
+          Effect.gen(function* () {
+            yield* runtime.spawn({ id: "a", driver: "fake" })
+            const submitting = yield* start(runtime.submit({ id: "t" }))
+            yield* start(Fiber.interrupt(submitting))
+            yield* Effect.sleep("1 minute")
+            assert.deepEqual(
+              (yield* runtime.tasks).map(({ id, state }) => [id, state]),
+              [["t", "succeeded"]]
+            )
+          })
+        )
+      )
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.join(body)
+    })
+  })
+
   it.effect("C28 an automatic redrive that came due while nobody ran comes soon after the start", () => {
     const disk = MemoryStore.makeDisk()
     const outage = failure({ _tag: "Outage", detail: "nobody answers" })

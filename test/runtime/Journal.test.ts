@@ -50,4 +50,28 @@ describe("the journal", () => {
       assert.deepStrictEqual(told, [1, 3])
     })
   )
+
+  it.effect("C56 tells nobody any more who stopped listening, or whose listening threw", () =>
+    Effect.sync(() => {
+      const journal = Journal.make({
+        store: MemoryStore.make(),
+        seq: 0,
+        fork: () => {},
+        later: () => {},
+        latest: (change) => change,
+        onDegraded: () => {}
+      })
+      const told: Array<string> = []
+      journal.onEvent(() => {
+        told.push("thrower")
+        throw new Error("broken listener")
+      })
+      const stop = journal.onEvent(() => told.push("leaver"))
+      journal.onEvent(() => told.push("stayer"))
+      journal.live({ _tag: "IntakeResumed", at: 0 })
+      stop()
+      journal.live({ _tag: "IntakeResumed", at: 0 })
+      assert.deepStrictEqual(told, ["thrower", "leaver", "stayer", "stayer"])
+    })
+  )
 })

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -40,6 +41,8 @@ describe("Simulation", () => {
       assert.isAbove(first.lines.length, 500)
       assert.deepStrictEqual(first.lines, second.lines)
       assert.deepStrictEqual(first.result, result)
+      const lines = first.lines.map((line) => `${line}\n`).join("")
+      assert.strictEqual(result.eventLogSha256, createHash("sha256").update(lines).digest("hex"), "of all lines, the last ones too")
       const other = yield* Simulation.run({ ...stormy, seed: 4, days: 0.1 })
       assert.notStrictEqual(other.eventLogSha256, result.eventLogSha256)
     })
