@@ -14,6 +14,7 @@ import type { BatchRecord, Change, Loaded, ProcessRecord, Store } from "../store
 import { type Claim, isEnd, type Task } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
 import type { Attempts } from "./Attempts.ts"
+import * as Awake from "./Awake.ts"
 import type { Batches } from "./Batches.ts"
 import { append, type Core } from "./Core.ts"
 import type { Settlement } from "./Settlement.ts"
@@ -61,17 +62,6 @@ export const findBatch = Effect.fnUntraced(function* (store: Store["Service"], i
   }
 })
 
-/** Until when the deadlines have been moved, while a start is under way: one that is cut off must not move them twice. */
-export const awakeNote = { kind: "control", key: "awake" } as const
-
-/** The last time that an earlier incarnation is known to have been awake; undefined when there was none. Unix milliseconds. */
-export const lastAwake = Effect.fnUntraced(function* (store: Store["Service"], loaded: Loaded) {
-  const [last] = yield* store.events(loaded.seq - 1, 1)
-  const noted = loaded.patterns.find((pattern) => pattern.kind === awakeNote.kind && pattern.key === awakeNote.key)?.state
-  const known = [last?.at, noted].filter((at) => typeof at === "number")
-  return known.length === 0 ? undefined : Math.max(...known)
-})
-
 /**
  * Puts back what has not ended, with what it depends on: every task of an unfinished batch, and ended tasks that others wait for.
  *
@@ -86,7 +76,7 @@ export const adopt = Effect.fnUntraced(function* (core: Core, store: Store["Serv
     if (next !== task) moved.push({ _tag: "PutTask", task: next })
   }
   if (moved.length > 0) {
-    yield* core.journal.commit([...moved, { _tag: "PutPattern", pattern: { ...awakeNote, state: core.wallNow() } }])
+    yield* core.journal.commit([...moved, Awake.note(core)])
   }
   for (const record of loaded.batches) yield* adoptBatch(core, store, batches, record)
   for (const task of loaded.tasks) {

@@ -10,6 +10,7 @@ import * as CooldownGate from "../reliability/CooldownGate.ts"
 import type { DamageReport, Change, Loaded, PatternRecord } from "../store/Store.ts"
 import { isEnd } from "../task/Task.ts"
 import * as TaskLife from "../task/TaskLife.ts"
+import * as Awake from "./Awake.ts"
 import { append, type Core } from "./Core.ts"
 import type { Intake } from "./Intake.ts"
 import type { Redrives } from "./Redrives.ts"
@@ -145,6 +146,7 @@ export const onClockJump = (core: Core, millis: number): void => {
       core.journal.note({ _tag: "PutTask", task: next })
     }
   }
+  core.journal.note(Awake.note(core))
   core.patterns.gate.resync()
   table.rearm()
   core.pump()

@@ -27,6 +27,7 @@ import { Store } from "../store/Store.ts"
 import * as AccountSync from "./AccountSync.ts"
 import { keyOf } from "../task/TaskLife.ts"
 import * as Attempts from "./Attempts.ts"
+import * as Awake from "./Awake.ts"
 import * as Batches from "./Batches.ts"
 import * as Checks from "./Checks.ts"
 import { ClockWatch } from "./ClockWatch.ts"
@@ -70,7 +71,8 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     const runFork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<never>()
     const forkFiber = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => runFork(effect) as Fiber.Fiber<A, E>
     const forkLater = <A, E>(effect: Effect.Effect<A, E>) => Effect.sync(() => void forkFiber(Effect.ignore(effect)))
-    const wallNow = () => clock.currentTimeMillisUnsafe()
+    const wall = yield* (yield* ClockWatch).start
+    const wallNow = wall.now
     const now = () => Monotonic.read(clock)
     const arm = (delayMillis: number, fire: () => void) => wheel.add(delayMillis, fire)
 
@@ -230,7 +232,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     yield* Wires.connect(core, { intake, redrives })
 
     // The start, in DESIGN's order: reap, reconcile, restore, dispatch.
-    const awake = yield* Recovery.lastAwake(store, loaded)
+    const awake = yield* Awake.last(store, loaded)
     const away = awake === undefined ? 0 : wallNow() - awake
     Wires.restore(core, loaded, away)
     accounts = yield* AccountSync.connect(core)
@@ -239,11 +241,8 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     yield* redrives.load(loaded)
     const earlier = yield* Recovery.earlierEnds(core, store, loaded)
     const recovered = yield* Recovery.reconcile(core, settlement, attempts, loaded)
-    // The event tells of the time from here on. The note would be in the future, once the clock is set back.
-    yield* journal.commit([
-      { _tag: "DeletePattern", ...Recovery.awakeNote },
-      append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })
-    ])
+    yield* journal.commit([append(core, { _tag: "RuntimeStarted", epoch: store.epoch, recovered, reaped })])
+    Awake.keepNoting(core)
     yield* Checks.register(core)
     yield* Stopping.register(core, {
       intake,
@@ -255,8 +254,7 @@ export const make = (config: RuntimeConfig.RuntimeConfig) =>
     })
     phase = paused ? "paused" : "running"
     health.markStarted()
-    const watch = yield* ClockWatch
-    yield* watch.watch((millis) => {
+    yield* wall.watch((millis) => {
       Wires.onClockJump(core, millis)
       redrives.arm()
     })

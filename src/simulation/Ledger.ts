@@ -16,6 +16,8 @@ export interface Entry {
   readonly dependsOn: string | undefined
   /** Milliseconds of the simulation in which the machine was awake. */
   readonly acceptedAt: number
+  /** When its time is over, in milliseconds in which the runtime could work. */
+  readonly overAt: number
   readonly day: number
   /** Milliseconds of work left. */
   left: number
@@ -56,6 +58,7 @@ export interface Violation {
     | "sequence"
     | "left-over"
     | "starved"
+    | "overdue"
     | "orphan"
     | "defect"
   readonly at: number
@@ -97,6 +100,7 @@ export interface Ledger {
   readonly dependents: (taskId: string) => ReadonlyArray<Entry>
   readonly accept: (number: number, plan: Plan, dependsOn: string | undefined, day: number) => void
   readonly isAccepted: (number: number) => boolean
+  readonly hasSucceeded: (taskId: string) => boolean
   readonly onEvent: (event: RuntimeEvent) => void
   /** A prompt reaches an agent. */
   readonly delivered: (entry: Entry, attemptId: string) => void
@@ -130,9 +134,14 @@ const numberOf = (taskId: string): number => Number(taskId.slice(1))
 const kept = 100
 /** By how much the wall clock may be behind what it once was. Milliseconds. */
 const clockSteps = 7_200_000
+/** By so much a task may end after its deadline: a start can not know that the clock was set back since the last one. Milliseconds. */
+const overdueAfter = 2 * 3_600_000
 
-/** `closedGate`: why an agent's account must not be used at this time (Unix milliseconds); undefined: it may. */
-export const make = (now: () => number, closedGate: (agentId: string, at: number) => string | undefined): Ledger => {
+/**
+ * `now`: the time in which the machine was awake; `worked`: of that, in which the runtime could work; both in milliseconds. `closedGate`: why an
+ * agent's account must not be used at this time (Unix milliseconds); undefined: it may.
+ */
+export const make = (now: () => number, worked: () => number, closedGate: (agentId: string, at: number) => string | undefined): Ledger => {
   const entries = new Map<string, Entry>()
   const waiting = new Map<string, Array<string>>()
   /** By number: 0 unknown, 1 open, 2 over, 3 over and succeeded. */
@@ -169,6 +178,8 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     if (violations.length < kept) violations.push({ rule, at: now(), detail })
   }
 
+  const hasSucceeded = (taskId: string): boolean => known[numberOf(taskId)] === 3
+
   const clusterOf = (clusters: Array<{ possible: number; good: number }>, day: number) => {
     while (clusters.length <= day) clusters.push({ possible: 0, good: 0 })
     return clusters[day]!
@@ -197,7 +208,15 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     }
   }
 
+  /** The first run of a task is over when its time is. */
+  const checkDue = (entry: Entry): void => {
+    const late = worked() - entry.overAt
+    if (entry.endedRun === 0 && late > overdueAfter)
+      violate("overdue", `${entry.plan.id} had not ended ${(late / 3_600_000).toFixed(1)} h after its deadline`)
+  }
+
   const endRun = (entry: Entry, run: number): void => {
+    checkDue(entry)
     if (entry.endedRun >= run) violate("two-ends", `run ${run} of ${entry.plan.id} ended twice`)
     entry.endedRun = run
     entry.attempt = undefined
@@ -238,7 +257,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
       parkedFor.add(now() - since)
       parkedAt.delete(event.taskId)
     }
-    if (entry.dependsOn !== undefined && known[numberOf(entry.dependsOn)] !== 3)
+    if (entry.dependsOn !== undefined && !hasSucceeded(entry.dependsOn))
       violate("dependency", `${event.taskId} began, and ${entry.dependsOn} has not succeeded`)
     const closed = closedGate(event.agentId, event.at)
     if (closed !== undefined) violate("gate-closed", `${event.taskId} was admitted ${closed}`)
@@ -280,6 +299,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
         plan,
         dependsOn,
         acceptedAt: now(),
+        overAt: worked() + plan.deadline,
         day,
         left: plan.work,
         session: undefined,
@@ -297,6 +317,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
       })
     },
     isAccepted: (number) => (known[number] ?? 0) !== 0,
+    hasSucceeded,
     onEvent: (event) => {
       if (event.seq !== undefined) {
         if (event.seq !== seq + 1) violate("sequence", `event ${event.seq} follows ${seq}`)
@@ -380,6 +401,7 @@ export const make = (now: () => number, closedGate: (agentId: string, at: number
     },
     close: () => {
       for (const entry of [...entries.values()]) {
+        checkDue(entry)
         if (entry.state === "dead-lettered") counts.deadLettered++
         else counts.unfinished++
         // Nobody can say yet what becomes of it.

@@ -56,8 +56,7 @@ export const make = (scene: Scene, parts: Parts): Machine => {
 
   const jump = (millis: number, random: Random.SeededRandom): void => {
     disturbances++
-    const host = scene.host()
-    host?.incarnation.after(random.between(0, noticedWithin), () => host.onClockJump?.(millis))
+    scene.host()?.clock.jump(millis, random.between(0, noticedWithin))
   }
 
   recurring("suspend", suspend?.every, (random) => {

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { AgentRuntime } from "../AgentRuntime.ts"
 import type { FaultModel } from "./FaultModel.ts"
+import type { HostClock } from "./HostClock.ts"
 import type { Incarnation } from "./Incarnation.ts"
 import type { Entry, Ledger } from "./Ledger.ts"
 import type { Account } from "./Provider.ts"
@@ -11,9 +12,8 @@ import type { Workload } from "./Workload.ts"
 /** The process, and the runtime in it once that has started. */
 export interface Host {
   readonly incarnation: Incarnation
+  readonly clock: HostClock
   runtime: AgentRuntime["Service"] | undefined
-  /** Calls the runtime's watch of the clock. */
-  onClockJump: ((millis: number) => void) | undefined
 }
 
 export interface Scene {

@@ -10,6 +10,8 @@ export type Reason = (typeof reasons)[number]
 export interface Uptime {
   /** From now on, or no longer. */
   readonly set: (reason: Reason, on: boolean) => void
+  /** Milliseconds in which the machine and the start of the runtime kept nobody from work. */
+  readonly worked: () => number
   /** Milliseconds lost so far. While there are several reasons, the first of them counts. */
   readonly lost: () => { readonly [R in Reason]: number }
 }
@@ -28,6 +30,10 @@ export const make = (now: () => number): Uptime => {
       count()
       if (on) present.add(reason)
       else present.delete(reason)
+    },
+    worked: () => {
+      count()
+      return now() - lost.restart - lost.stall - lost.disk - lost.recovery
     },
     lost: () => {
       count()

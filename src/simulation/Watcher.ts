@@ -84,15 +84,20 @@ export const make = (
     return pinned === undefined ? idle.size > 0 : idle.has(agentId(pinned))
   }
 
+  /** Has what it depends on succeeded? */
+  const wasReleased = (entry: Entry | undefined): boolean => entry?.dependsOn !== undefined && scene.ledger.hasSucceeded(entry.dependsOn)
+
   /** Could the task go on, as far as can be seen from here? */
   const couldGoOn = (task: TaskView, idle: ReadonlySet<string>, wall: number): boolean => {
+    const entry = scene.ledger.get(task.id)
+    if (task.state === "blocked") return wasReleased(entry) && anyRestsFor(entry, idle)
     if (task.state !== "queued" && task.state !== "parked") return false
     const { waiting } = task
     if (waiting?.notBefore !== undefined) {
       if (waiting.notBefore > wall - 60_000) return false
     } else if (waiting !== undefined && waiting.for !== "agent") return false
     if (task.effect === "resumable" && task.agentId !== undefined) return idle.has(task.agentId)
-    return anyRestsFor(scene.ledger.get(task.id), idle)
+    return anyRestsFor(entry, idle)
   }
 
   /** A permit belongs to a task that runs, or to an agent that is started or looked at. */
@@ -136,7 +141,10 @@ export const make = (
           if (!couldGoOn(task, idle, status.at)) continue
           const stamp = task.attempts + 1000 * task.run
           if (suspects.get(task.id) === stamp)
-            scene.ledger.violate("starved", `${task.id} waits for ${task.waiting?.detail ?? "nothing"} while ${[...idle].join(", ")} rest`)
+            scene.ledger.violate(
+              "starved",
+              `${task.id} is ${task.state} (${task.waiting?.detail ?? "for no reason"}) while ${[...idle].join(", ")} rest`
+            )
           next.set(task.id, stamp)
         }
       }
@@ -182,7 +190,7 @@ export const make = (
           const { blocked, parked, queued, running } = status.tasks
           checkPermits(host, status)
           keep({ up: true, waiting: blocked + parked + queued, running, deadLetters: status.deadLetters.size })
-          if (queued + parked > 0 && anyWaitsLong()) return ++longWaits % lookEvery === 0 ? look(host, status) : Effect.void
+          if (blocked + parked + queued > 0 && anyWaitsLong()) return ++longWaits % lookEvery === 0 ? look(host, status) : Effect.void
           suspects.clear()
           return Effect.void
         })

@@ -19,6 +19,7 @@ import { Store } from "../store/Store.ts"
 import * as Agents from "./Agents.ts"
 import * as Arrivals from "./Arrivals.ts"
 import type { FaultModel } from "./FaultModel.ts"
+import * as HostClock from "./HostClock.ts"
 import * as Incarnation from "./Incarnation.ts"
 import * as Ledger from "./Ledger.ts"
 import * as Machine from "./Machine.ts"
@@ -97,7 +98,7 @@ export const make = (options: Options): World => {
   const calendar = (): number => timeline.now() + machine.slept()
   const unix = (time: number): number => epoch + time + machine.stepped()
   const wall = (): number => unix(calendar())
-  const ledger = Ledger.make(timeline.now, (id, at) => watcher.closedGate(id, at))
+  const ledger = Ledger.make(timeline.now, uptime.worked, (id, at) => watcher.closedGate(id, at))
   const scene: Scene = {
     seed,
     agents: agentCount,
@@ -155,12 +156,6 @@ export const make = (options: Options): World => {
   const program = (own: Host) =>
     Effect.gen(function* () {
       const store = disk.open()
-      const watch = {
-        watch: (onJump: (millis: number) => void) =>
-          Effect.sync(() => {
-            own.onClockJump = onJump
-          })
-      }
       const context = yield* Layer.build(
         options.runtime(options.config).pipe(
           Layer.provide([
@@ -171,7 +166,7 @@ export const make = (options: Options): World => {
               baseline: () => Effect.succeed(undefined),
               check: (task) => agents.check(task.id, task.verify !== undefined)
             }),
-            Layer.succeed(ClockWatch, watch)
+            Layer.succeed(ClockWatch, { start: Effect.succeed(own.clock) })
           ])
         )
       )
@@ -199,11 +194,8 @@ export const make = (options: Options): World => {
     if (finished) return
     const number = ++incarnations
     uptime.set("restart", false)
-    const own: Host = {
-      incarnation: Incarnation.make(timeline, wall, Random.make(seed, `incarnation ${number}`)),
-      runtime: undefined,
-      onClockJump: undefined
-    }
+    const incarnation = Incarnation.make(timeline, wall, Random.make(seed, `incarnation ${number}`))
+    const own: Host = { incarnation, clock: HostClock.make(incarnation, wall), runtime: undefined }
     host = own
     own.incarnation.run(
       Effect.onExit(program(own), (exit) =>

@@ -6,6 +6,7 @@ import type { RuntimeEvent } from "../../src/RuntimeEvent.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { type Store, StoreUnavailable } from "../../src/store/Store.ts"
 import * as Scripted from "../support/runtime.ts"
+import { makeWall, type Wall } from "../support/wall.ts"
 
 const { afterStart, claim, driver, failure, succeedAfter } = Scripted
 
@@ -20,22 +21,6 @@ const begin = (options: Scripted.Options & { readonly wall?: Wall }) =>
 
 /** From now on nothing of the present owner is written any more. */
 const kill = (disk: MemoryStore.Disk) => Effect.sync(() => disk.crashAfter(0, false))
-
-interface Wall {
-  readonly clock: Clock.Clock
-  /** The wall clock goes on, or back, and no time passes: the machine slept, was off, or was set. */
-  readonly jump: (millis: number) => void
-}
-
-const makeWall = Effect.clockWith((test) => {
-  let ahead = 0
-  const millis = () => test.currentTimeMillisUnsafe() + ahead
-  const clock: Clock.Clock = Object.create(test, {
-    currentTimeMillisUnsafe: { value: millis },
-    currentTimeMillis: { value: Effect.sync(millis) }
-  })
-  return Effect.succeed<Wall>({ clock, jump: (by) => void (ahead += by) })
-})
 
 const hour = 3_600_000
 const minute = 60_000
@@ -119,7 +104,7 @@ describe("recovery", () => {
       const disk = MemoryStore.makeDisk()
       const limited = failure({ _tag: "RateLimited", detail: "429", retryAfterMillis: 20 * minute })
       const wall = yield* makeWall
-      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.fail(limited))) } }
+      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.andThen(Effect.sleep("1 second"), Effect.fail(limited)))) } }
       const first = yield* begin(options)
       yield* first.spawn({ id: "a", driver: "fake", account: "acc" })
       yield* first.submit({ id: "t", agent: "a", effect: "idempotent" })
@@ -176,6 +161,46 @@ describe("recovery", () => {
     })
   )
 
+  it.effect("a deadline counts the time in which the host was awake and nothing happened, and a sleep before a kill once", () =>
+    Effect.gen(function* () {
+      const disk = MemoryStore.makeDisk()
+      const wall = yield* makeWall
+      const options = { disk, wall, drivers: { fake: driver(succeedAfter("1 second")) } }
+      const first = yield* begin(options)
+      yield* first.submit({ id: "t", agent: "a", deadline: "20 minutes" })
+      yield* TestClock.adjust("10 minutes")
+      wall.jump(2 * hour)
+      yield* TestClock.adjust("30 seconds")
+      yield* kill(disk)
+      wall.jump(5 * hour)
+      const second = yield* begin(options)
+      yield* TestClock.adjust("9 minutes")
+      assert.strictEqual((yield* view(second, "t")).state, "queued")
+      yield* kill(disk)
+      const third = yield* begin(options)
+      yield* TestClock.adjust("3 minutes")
+      assert.strictEqual((yield* third.await("t")).state, "dead-lettered")
+    })
+  )
+
+  it.effect("a task that comes, or begins, in the moment after a sleep or a step of the clock has the time that it was given", () =>
+    Effect.gen(function* () {
+      for (const jump of [2 * hour, -hour]) {
+        const wall = yield* makeWall
+        const runtime = yield* begin({ disk: MemoryStore.makeDisk(), wall, drivers: { fake: driver(succeedAfter("1 second")) } })
+        yield* runtime.submit({ id: "before", agent: "a", deadline: "30 minutes" })
+        wall.jump(jump)
+        yield* runtime.submit({ id: "after", agent: "b", deadline: "30 minutes" })
+        yield* Effect.forkChild(runtime.spawn({ id: "a", driver: "fake" }))
+        yield* TestClock.adjust("29 minutes")
+        assert.deepInclude(yield* view(runtime, "before"), { state: "succeeded", attempts: 1 })
+        assert.strictEqual((yield* view(runtime, "after")).state, "queued")
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual((yield* view(runtime, "after")).state, "dead-lettered")
+      }
+    })
+  )
+
   it.effect("a clock that was set back by an hour freezes neither a retry nor a gate, while it runs and across a restart", () =>
     Effect.gen(function* () {
       for (const restarts of [false, true]) {
@@ -219,13 +244,14 @@ describe("recovery", () => {
       const disk = MemoryStore.makeDisk()
       const wall = yield* makeWall
       const limited = failure({ _tag: "RateLimited", detail: "429", retryAfterMillis: 10 * minute })
-      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.fail(limited))) } }
+      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.andThen(Effect.sleep("1 second"), Effect.fail(limited)))) } }
       const first = yield* begin(options)
       yield* first.submit({ id: "t", agent: "a", effect: "idempotent", deadline: "1 day" })
       yield* kill(disk)
       // Its deadline moves with the time in which nobody was awake, which is written down.
       yield* TestClock.adjust("1 minute")
       const second = yield* begin(options)
+      yield* TestClock.adjust("1 second")
       wall.jump(-hour)
       yield* second.spawn({ id: "a", driver: "fake", account: "acc" })
       yield* TestClock.adjust("5 seconds")

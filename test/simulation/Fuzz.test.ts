@@ -29,6 +29,15 @@ describe("the fuzzer", () => {
     )
   }
 
+  it.effect("C62 catches a runtime that forgets deadlines, where there is more work than it can do", () =>
+    Effect.gen(function* () {
+      const crowded = 35
+      const caught = yield* Fuzz.firstBroken([crowded], 3, Mutants.lostDeadlines)
+      assert.include(caught?.found[0], "overdue: ")
+      assert.strictEqual(yield* Fuzz.firstBroken([crowded], 3), undefined)
+    })
+  )
+
   it.effect("C62 makes a broken world smaller, and keeps it broken", () =>
     Effect.gen(function* () {
       const caught = yield* Fuzz.firstBroken(numbers(1, 3), 0.25, Mutants.doubleDispatch)

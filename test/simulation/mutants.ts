@@ -35,19 +35,25 @@ const composed = (
     ])
   )
 
-/** Every tenth of the runtime's timers never fires: who waits for one sleeps on. */
-export const lostWakeUp: Mutation = {
+/** Some of the runtime's timers never fire. */
+const losing = (isLost: (delay: number, count: number) => boolean): Mutation => ({
   runtime: (config) =>
     composed(config, {
       wheel: Layer.effect(
         TimerWheel.TimerWheel,
         Effect.map(TimerWheel.make, (wheel) => {
           let timers = 0
-          return { ...wheel, add: (delay, fire) => wheel.add(delay, ++timers % 10 === 0 ? () => {} : fire) }
+          return { ...wheel, add: (delay, fire) => wheel.add(delay, isLost(delay, ++timers) ? () => {} : fire) }
         })
       )
     })
-}
+})
+
+/** Every tenth timer: who waits for one sleeps on. */
+export const lostWakeUp = losing((_, count) => count % 10 === 0)
+
+/** Those of deadlines; nothing else is due so late. */
+export const lostDeadlines = losing((delay) => delay > 5 * 3_600_000)
 
 /** Every twentieth permit is not given back. */
 export const leakedPermit: Mutation = {
