@@ -16,8 +16,8 @@ export interface Entry {
   readonly dependsOn: string | undefined
   /** Milliseconds of the simulation in which the machine was awake. */
   readonly acceptedAt: number
-  /** When its time is over, in milliseconds in which the runtime could work. */
-  readonly overAt: number
+  /** When the time of its run is over, in milliseconds in which the runtime could work. */
+  overAt: number
   readonly day: number
   /** Milliseconds of work left. */
   left: number
@@ -208,11 +208,10 @@ export const make = (now: () => number, worked: () => number, closedGate: (agent
     }
   }
 
-  /** The first run of a task is over when its time is. */
+  /** A run is over when its time is. */
   const checkDue = (entry: Entry): void => {
     const late = worked() - entry.overAt
-    if (entry.endedRun === 0 && late > overdueAfter)
-      violate("overdue", `${entry.plan.id} had not ended ${(late / 3_600_000).toFixed(1)} h after its deadline`)
+    if (late > overdueAfter) violate("overdue", `${entry.plan.id} had not ended ${(late / 3_600_000).toFixed(1)} h after its deadline`)
   }
 
   const endRun = (entry: Entry, run: number): void => {
@@ -368,7 +367,10 @@ export const make = (now: () => number, worked: () => number, closedGate: (agent
         }
         case "TaskQueued": {
           const entry = entryOf(event)
-          if (entry !== undefined) entry.state = "open"
+          if (entry?.state !== "dead-lettered") return
+          // Redriven: a new run, with as much time.
+          entry.state = "open"
+          entry.overAt = worked() + entry.plan.deadline
           return
         }
         default:
@@ -401,9 +403,11 @@ export const make = (now: () => number, worked: () => number, closedGate: (agent
     },
     close: () => {
       for (const entry of [...entries.values()]) {
-        checkDue(entry)
         if (entry.state === "dead-lettered") counts.deadLettered++
-        else counts.unfinished++
+        else {
+          counts.unfinished++
+          checkDue(entry)
+        }
         // Nobody can say yet what becomes of it.
         if (entry.state === "open" && now() < dueAt(entry)) entry.excluded = true
         finish(entry, false, "other", entry.state)

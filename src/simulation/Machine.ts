@@ -62,9 +62,9 @@ export const make = (scene: Scene, parts: Parts): Machine => {
   recurring("suspend", suspend?.every, (random) => {
     const millis = Math.ceil(random.exponential(Duration.toMillis(suspend!.length)))
     slept += millis
+    jump(millis, random)
     // How many are drawn depends on who works: on a stream of their own they move nothing.
     parts.agents.breakConnections(suspend!.breaks, Random.make(seed, `suspend ${++suspends}`))
-    jump(millis, random)
   })
   recurring("clock step", clockStep?.every, (random) => {
     const size = Duration.toMillis(clockStep!.size)

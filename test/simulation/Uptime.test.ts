@@ -19,6 +19,7 @@ describe("Uptime", () => {
     at(42, "recovery", false)
     now = 100
     assert.deepEqual(uptime.lost(), { restart: 10, stall: 0, disk: 10, recovery: 2, intake: 3 })
+    assert.strictEqual(uptime.worked(), 100 - 10 - 10 - 2)
   })
 
   it("C62 time that is being lost counts up to now", () => {
