@@ -1,8 +1,8 @@
 /**
- * When the host was last known to be awake: a start leaves the time since then out of deadlines, and out of nothing else.
+ * When the host was last known to be awake: a start leaves the time since then out of deadlines.
  *
- * Every durable event tells of it. Where none comes for a while, although work is there (all of it waits for an account's reset), a note does, and
- * so does a clock that jumped. Which of the two came later is told by the event's seq: a clock may have been set back in between.
+ * Every durable event tells of it. Where none comes for a while and tasks have deadlines (all of them wait for an account's reset, say), a note
+ * does, and one is made when the clock jumps. Which of the two came later is told by the event's seq: the clock may have been set back in between.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -29,7 +29,7 @@ export const keepNoting = (core: Core): void => {
   let seen = core.journal.seq()
   const look = (): void => {
     const { degraded, note: write, seq } = core.journal
-    if (seq() === seen && core.table.open > 0 && degraded() === undefined) write(note(core))
+    if (seq() === seen && core.table.deadlines > 0 && degraded() === undefined) write(note(core))
     seen = seq()
     core.arm(quiet, look)
   }

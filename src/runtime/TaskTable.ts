@@ -53,6 +53,8 @@ export interface TaskTable {
   readonly dependents: (key: string) => ReadonlyArray<Task>
   /** Keys of the dependencies of a task that have not succeeded, as far as the table knows. */
   readonly missing: (task: Task) => ReadonlyArray<string>
+  /** Tasks whose deadline is still to come. */
+  readonly deadlines: number
   /** Looks at the deadline of a task again. */
   readonly overdue: (key: string) => void
   /** Arms every timer anew: the clock jumped, or the host slept. */
@@ -226,6 +228,9 @@ export const make = (options: Options): TaskTable => {
     dependents: (key) => [...(dependents.get(key) ?? [])].map((each) => tasks.get(each)!).filter((each) => each !== undefined),
     missing: (task) =>
       task.spec.dependsOn.map((id) => TaskLife.keyOf(task.batch, id)).filter((key) => tasks.get(key)?.state !== "succeeded"),
+    get deadlines() {
+      return deadlines.size
+    },
     overdue: (key) => {
       const task = tasks.get(key)
       if (task !== undefined && !isEnd(task.state)) armDeadline(task)
