@@ -124,7 +124,7 @@ export const retryCommand = Command.make(
     id: Argument.optional(id),
     all: Flag.Boolean("all").pipe(
       Flag.withDescription(
-        "Every dead letter that waits for a decision: one goes first, and the rest when it has succeeded. Where no host runs they wait for the next nofx run of their task file"
+        "Every dead letter that waits for a decision: one goes first, and the rest when it has succeeded. Where no host runs they wait for the next nofx run, of their task file if they have one"
       ),
       Flag.withDefault(false)
     ),
@@ -154,18 +154,22 @@ export const retryCommand = Command.make(
     for (const result of refused) yield* Console.log(`${result.id}: left as it is: ${result.refused}`)
     if (stopped !== undefined) return yield* Console.log(`Stopped: ${stopped}. ${skipped} were left as they are`)
     if (redriven.some(({ end }) => end !== undefined)) return
-    if (asked.length > 0)
-      return yield* Console.log("The next nofx run of their task file tries one of them first, and the rest when it has succeeded.")
-    const when = hosted
-      ? "The host that runs here starts it."
-      : "It runs with the next nofx run of its task file, which goes on with its batch."
+    if (asked.length > 0) return yield* Console.log(`${nextRun(asked)} tries one of them first, and the rest when it has succeeded.`)
+    const when = hosted ? "The host that runs here starts it." : `${nextRun(redriven)} starts it.`
     yield* Console.log(redriven.length === 0 ? "Nothing to retry" : when)
   })
 ).pipe(
   Command.withDescription(
-    "Queue the task of a dead letter again, on the same record. It runs with the next nofx run of its task file; a batch that had finished is reopened for it. Of many one goes first."
+    "Queue the task of a dead letter again, on the same record. It runs with the next nofx run, of its task file if it has one; a batch that had finished is reopened for it. Of many one goes first."
   )
 )
+
+/** Tasks that were added one by one have no batch in their key. */
+const nextRun = (letters: ReadonlyArray<Pick<Retried, "subject">>): string => {
+  const added = letters.filter(({ subject }) => !subject.includes("/")).length
+  if (added === letters.length) return "The next nofx run here"
+  return `The next nofx run of the task file${added === 0 ? "" : " (any nofx run, for tasks that were added)"}`
+}
 
 const endText = (end: Retried["end"]): string =>
   end === undefined ? "is queued again" : end === "succeeded" ? "has succeeded" : "has failed again"

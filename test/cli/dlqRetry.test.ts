@@ -79,7 +79,7 @@ describe("retrying many dead letters for the next run", () => {
       const { attempted, call, json, letters, mend, run } = yield* failedRun
       const { out } = yield* call("dlq", "retry", "--all")
       assert.lengthOf(out.match(/waits for the next run$/gm) ?? [], 5, out)
-      assert.include(out, "\nThe next nofx run of their task file tries one of them first, and the rest when it has succeeded.")
+      assert.include(out, "\nThe next nofx run of the task file tries one of them first, and the rest when it has succeeded.")
       mend()
       const ended = yield* run()
       assert.match(ended.out, /5 succeeded, 0 dead-lettered/)
@@ -111,6 +111,29 @@ describe("retrying many dead letters for the next run", () => {
       assert.deepEqual(
         (yield* letters).map(({ asked, id }) => [id, asked?.left]),
         [[first!.id, "given up on with --fresh"]]
+      )
+    })
+  )
+
+  it.live("C28 a task that was added waits for any run", () =>
+    Effect.gen(function* () {
+      const { attempted, call, letters, mend, run } = yield* failedRun
+      yield* call("add", "Do it", "--id", "solo", "--effect", "idempotent")
+      yield* run()
+      attempted()
+      const solo = (yield* letters).find(({ subject }) => subject === "solo")!
+      assert.include(
+        (yield* call("dlq", "retry", "--all")).out,
+        "\nThe next nofx run of the task file (any nofx run, for tasks that were added)"
+      )
+      yield* call("dlq", "discard", solo.id)
+      yield* call("dlq", "restore", solo.id)
+      assert.include((yield* call("dlq", "retry", solo.id)).out, "solo is queued again\nThe next nofx run here starts it.")
+      mend()
+      yield* run()
+      assert.deepEqual(
+        attempted().filter((id) => id === "solo"),
+        ["solo"]
       )
     })
   )
