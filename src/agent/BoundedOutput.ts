@@ -19,6 +19,8 @@ export interface Options {
 
 /** A line that is longer than this is written before its end is there. In bytes. */
 const longestLine = 65_536
+/** Of such a line so much is kept back at least: a secret that is no longer is found where it is cut, too. In bytes. */
+const longestSecret = 4_096
 
 export interface BoundedOutput {
   readonly file: string | undefined
@@ -81,18 +83,32 @@ export const make = (options: Options): BoundedOutput => {
     return cleaned === text ? chunk : Buffer.from(cleaned)
   }
 
-  /** Whole lines; all there is at the end, or when a line has become too long. */
+  /** Where a line may be cut that has no end yet: no secret lies across it, not even one whose end is still to come. In bytes. */
+  const seam = (text: Uint8Array, redact: (text: string) => string): number => {
+    const whole = clean(text, redact)
+    for (let at = text.length - longestSecret; at > 0; at -= longestSecret) {
+      // Not within a character.
+      while (at > 0 && (text[at]! & 0xc0) === 0x80) at--
+      if (Buffer.concat([clean(text.subarray(0, at), redact), clean(text.subarray(at), redact)]).equals(whole)) return at
+    }
+    return text.length
+  }
+
+  /** Whole lines; all there is at the end, and most of it when a line has become too long. */
   const storeLines = (chunk: Uint8Array, redact: (text: string) => string, all: boolean): void => {
-    const end = all || pendingBytes + chunk.length > longestLine ? chunk.length : chunk.lastIndexOf(10) + 1
-    if (end > 0 || all) {
-      const lines = Buffer.concat([...pending, chunk.subarray(0, end)])
+    const end = all ? chunk.length : chunk.lastIndexOf(10) + 1
+    let rest = chunk
+    if (end > 0 || all || pendingBytes + chunk.length > longestLine) {
+      const text = Buffer.concat([...pending, chunk])
+      const cut = end > 0 || all ? pendingBytes + end : seam(text, redact)
+      store(clean(text.subarray(0, cut), redact))
+      rest = text.subarray(cut)
       pending = []
       pendingBytes = 0
-      store(clean(lines, redact))
     }
-    if (end === chunk.length) return
-    pending.push(Uint8Array.prototype.slice.call(chunk, end))
-    pendingBytes += chunk.length - end
+    if (rest.length === 0) return
+    pending.push(Uint8Array.prototype.slice.call(rest))
+    pendingBytes += rest.length
   }
 
   const abandon = (): void => {

@@ -63,6 +63,28 @@ describe("BoundedOutput", () => {
     { arbitrary: { runs: 50 } }
   )
 
+  it.effect.prop(
+    "C25 takes secrets out of a line that is too long to wait for its end, wherever it is cut",
+    [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 70_000 })))],
+    ([sizes]) =>
+      Effect.gen(function* () {
+        const file = join(yield* directory, "out")
+        const secret = `SECRET${"s".repeat(500)}`
+        const output = BoundedOutput.make({ file, maxBytes: 10_000_000, tailBytes: 100, redact: (text) => text.replaceAll(secret, "é") })
+        const whole = Buffer.from(`${"ü".repeat(300)}${secret}`.repeat(300))
+        let at = 0
+        while (at < whole.length) {
+          for (const size of [...sizes, 65_536]) {
+            output.write(whole.subarray(at, at + size))
+            at = Math.min(whole.length, at + size)
+          }
+        }
+        output.close()
+        assert.strictEqual(readFileSync(file, "utf8"), `${"ü".repeat(300)}é`.repeat(300))
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 20 } }
+  )
+
   it.effect("leaves out a character that was cut at the beginning of the tail", () =>
     Effect.sync(() => {
       const output = BoundedOutput.make({ maxBytes: 100, tailBytes: 5 })
