@@ -43,6 +43,9 @@ const invocation = (script: string | undefined, program: string): string => {
 
 const listeners = new Set<(count: number) => void>()
 let signals = 0
+/** Wrappers such as timeout(1) send a signal to the program and to its whole group: what comes this close is one. Milliseconds. */
+const together = 100
+let signalledAt = Number.NEGATIVE_INFINITY
 
 /** The terminal hands over whole lines. */
 function onLine(listener: (line: string) => void): () => void {
@@ -79,6 +82,8 @@ const fiber = Effect.runFork(Effect.provide(run(process.argv.slice(2)), [NodeSer
 
 // Whoever has work to bring to an end listens; everybody else is interrupted. A third signal ends the program as it stands: everything is written first.
 const onSignal = (): void => {
+  if (performance.now() - signalledAt < together) return
+  signalledAt = performance.now()
   signals++
   if (signals > 2) process.exit(130)
   if (listeners.size === 0) return fiber.interruptUnsafe()

@@ -111,7 +111,7 @@ describe("commands about a state directory", () => {
 
       write("mended", "")
       const retried = yield* call("dlq", "retry", id)
-      assert.match(retried.out, /bad is queued again\nIt runs with the next nofx run/)
+      assert.match(retried.out, /bad is queued again\nThe next nofx run of the task file starts it\.$/)
       assert.deepEqual(counts(yield* json("status")), { succeeded: 1, queued: 1, blocked: 1, cancelled: 1 })
       assert.include((yield* call("dlq", "retry", id)).err, "is being redriven already")
       // The same file goes on with the batch that the retry has opened again: nothing that had succeeded runs anew.
@@ -270,6 +270,7 @@ describe("commands about a state directory", () => {
       // The first asks for a drain, the second for an end.
       child.kill("SIGINT")
       while (!said.includes("interrupted: running tasks are drained")) yield* Effect.sleep("20 millis")
+      yield* Effect.sleep("150 millis")
       child.kill("SIGINT")
       assert.strictEqual(yield* Effect.promise(() => ended), 130)
       assert.include(said, `2 left\nThe same command goes on with what is left: node ${main} run ${slow} --state-dir ${state}\n`)

@@ -245,6 +245,7 @@ describe("commands beside a host", () => {
       const ready = yield* until(get("/readyz"), (page) => page.status === 503)
       assert.deepInclude(JSON.parse(ready.text), { status: "fail", draining: true })
       for (const page of ["/livez", "/startupz"]) assert.strictEqual((yield* get(page)).status, 200)
+      yield* Effect.sleep("150 millis")
       host.child.kill("SIGTERM")
       yield* until(Effect.sync(host.code), (code) => code !== undefined)
       assert.strictEqual(host.code(), 130)

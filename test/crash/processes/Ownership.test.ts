@@ -115,6 +115,9 @@ describe("signals", () => {
         Effect.gen(function* () {
           const place = yield* waitingFor([long, { id: "next-1", effect: "idempotent", dependsOn: ["long-1"] }])
           const run = yield* working(place)
+          // As timeout(1) does: to the program, and to its group.
+          run.child.kill(signal)
+          yield* Effect.sleep("20 millis")
           run.child.kill(signal)
           yield* Effect.promise(() => run.said('"ShutdownPhaseStarted"'))
           place.go()
@@ -139,6 +142,7 @@ describe("signals", () => {
         const run = yield* working(place)
         run.child.kill("SIGINT")
         yield* Effect.promise(() => run.said('"ShutdownPhaseStarted"'))
+        yield* Effect.sleep("150 millis")
         run.child.kill("SIGINT")
         assert.strictEqual(yield* ended(run), 130, run.stderr())
         assert.isTrue(
