@@ -92,7 +92,7 @@ type Hooks = Required<Pick<Simulation.Options, "onProgress" | "stop">>
 const file = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./campaignThread.ts" : "./campaignThread.js", import.meta.url))
 
 /** Nearly everything that a simulation makes is short-lived: with room for it, collecting costs little. */
-const open = (): Worker => new Worker(file, { resourceLimits: { maxYoungGenerationSizeMb: 96 } })
+const open = (): Worker => new Worker(file, { resourceLimits: { maxYoungGenerationSizeMb: 160 } })
 
 const ask = (worker: Worker, run: Run, hooks: Hooks): Effect.Effect<Answer> =>
   Effect.callback<Answer>((resume) => {
