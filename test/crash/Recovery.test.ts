@@ -104,7 +104,7 @@ describe("recovery", () => {
       const disk = MemoryStore.makeDisk()
       const limited = failure({ _tag: "RateLimited", detail: "429", retryAfterMillis: 20 * minute })
       const wall = yield* makeWall
-      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.andThen(Effect.sleep("1 second"), Effect.fail(limited)))) } }
+      const options = { disk, wall, drivers: { fake: driver(afterStart(Effect.fail(limited))) } }
       const first = yield* begin(options)
       yield* first.spawn({ id: "a", driver: "fake", account: "acc" })
       yield* first.submit({ id: "t", agent: "a", effect: "idempotent" })

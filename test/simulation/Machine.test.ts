@@ -26,5 +26,28 @@ const sleeps = (working: number): ReadonlyArray<number> => {
 }
 
 describe("the simulated machine", () => {
+  it("C62 has slept, by the clock of the process, before connections break", () => {
+    const timeline = Timeline.makeVirtual()
+    const { faults } = Profile.builtIn("typical")
+    const seen: Array<string> = []
+    const clock = { jump: () => seen.push("jump") }
+    Machine.make(
+      {
+        faults: { ...faults, machine: { suspend: faults.machine.suspend } },
+        seed: 1,
+        timeline,
+        host: () => ({ clock })
+      } as unknown as Scene,
+      {
+        agents: { breakConnections: () => void seen.push("break") } as unknown as Agents,
+        disk: () => ({}) as ReturnType<Machine.Parts["disk"]>,
+        crash: () => {},
+        unavailable: () => {}
+      }
+    )
+    while (seen.length < 2) timeline.advance(timeline.now() + 3_600_000)
+    assert.deepStrictEqual(seen.slice(0, 2), ["jump", "break"])
+  })
+
   it("C62 sleeps at the same times, whoever works", () => assert.deepStrictEqual(sleeps(7), sleeps(0)))
 })
